@@ -1,0 +1,104 @@
+# Everything runs from .venv, which is made from requirements.lock; a stamp file makes the second run instant.
+#   PYTHON=/path/to/python3.12   use this interpreter      VENV=.venv-312   keep the environment elsewhere
+#   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e and mutants
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+SOURCES := consensus p2p storage sequencer tests
+
+# An interpreter counts only if it runs: a version manager may leave commands behind that do not.
+find_python = for candidate in $(or $(PYTHON),python3.12 python3.11 python3); do \
+	if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1; \
+	then command -v "$$candidate"; break; fi; done
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(STAMP) ## make .venv from the lock, if it is not there yet or the lock has changed
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v git >/dev/null || { echo "git is missing. On Debian or Ubuntu: apt-get install git" >&2; exit 1; }
+	@python=$$($(find_python)); \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or 3.12 is needed and none of these runs: $(or $(PYTHON),python3.12 python3.11 python3)." >&2; \
+		echo "On Debian or Ubuntu: apt-get install python3 python3-venv. Or name one: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+		version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$$python has no venv module. On Debian or Ubuntu: apt-get install python$$version-venv" >&2; \
+		exit 1; \
+	fi; \
+	if ! "$(BIN)/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 \
+		|| [ -n "$(PYTHON)" ]; then \
+		echo "[1/3] making $(VENV) with $$python"; \
+		"$$python" -m venv --clear "$(VENV)"; \
+	else \
+		echo "[1/3] using $(VENV) as it is"; \
+	fi
+	@echo "[2/3] installing the packages of requirements.lock (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "[3/3] installing the sequencer command"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: devnet
+devnet: $(STAMP) ## run a development network in the foreground, its home in .devnet
+	@$(BIN)/sequencer devnet --home .devnet $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## run the default test suite: everything not marked slow or docker
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## run the tests marked slow
+	@$(BIN)/python -m pytest -m "slow and not docker" $(ARGS)
+
+.PHONY: e2e
+e2e: $(STAMP) ## run the end-to-end tests, the slow ones too: real processes on this machine
+	@$(BIN)/python -m pytest tests/e2e -m "not docker" $(ARGS)
+
+.PHONY: e2e-docker
+e2e-docker: $(STAMP) ## run the tests that need a Docker daemon
+	@command -v docker >/dev/null || { echo "docker is missing. On Debian or Ubuntu: apt-get install docker.io" >&2; exit 1; }
+	@$(BIN)/python -m pytest -m docker $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## check style, format, types and the direction of imports
+	@echo "ruff check"; $(BIN)/ruff check --quiet $(SOURCES)
+	@echo "ruff format --check"; $(BIN)/ruff format --check --quiet $(SOURCES)
+	@echo "mypy"; $(BIN)/mypy --strict
+	@echo "lint-imports"; $(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## sort imports, apply safe fixes, format
+	@$(BIN)/ruff check --quiet --fix-only $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+.PHONY: bench
+bench: $(STAMP) ## run the benchmarks and compare with the last recorded run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## break the protocol's rules one at a time and check that the simulator notices
+	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+.PHONY: lock
+lock: $(STAMP) ## resolve the dependencies again and rewrite requirements.lock (ARGS=--upgrade for newer versions)
+	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--output-file requirements.lock $(ARGS) pyproject.toml
+
+.PHONY: clean
+clean: ## remove .venv, caches and build output; .devnet stays, it holds keys
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

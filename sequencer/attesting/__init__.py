@@ -1,0 +1,1 @@
+"""Signatures over executed blocks, and the certificates they add up to."""

@@ -1,0 +1,1 @@
+"""The client library: sends, follows and verifies; imports only the protocol core."""

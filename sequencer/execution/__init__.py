@@ -1,0 +1,1 @@
+"""From the committed chain to namespaced blocks: a pure function."""

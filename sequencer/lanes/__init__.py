@@ -1,0 +1,1 @@
+"""Availability of batches: push, hold, fetch what is missing, report."""

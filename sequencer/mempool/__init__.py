@@ -1,0 +1,1 @@
+"""Admission, queues per namespace, fair share between them, and the sealing of batches."""

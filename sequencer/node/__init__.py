@@ -1,0 +1,1 @@
+"""The running node: configuration, and the wiring of the rooms to one another."""

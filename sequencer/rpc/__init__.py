@@ -1,0 +1,1 @@
+"""What clients speak to: JSON-RPC, the binary fast door and subscriptions."""

@@ -1,0 +1,1 @@
+"""Bytes that survive: LevelDB for records and indices, append-only segment files for batches."""

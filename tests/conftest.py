@@ -1,0 +1,11 @@
+"""What every test shares: how hypothesis searches. Fixtures live beside the tests that use them."""
+
+import os
+
+from hypothesis import settings
+
+# Never a timed assertion: a busy machine must not fail a property. In CI the search is the same in every run, so that
+# a red run can be repeated; elsewhere it looks somewhere new each time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
