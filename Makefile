@@ -13,10 +13,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 SOURCES := consensus p2p storage sequencer tests
 
+VERSION_WANTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+
 # An interpreter counts only if it runs: a version manager may leave commands behind that do not.
 find_python = for candidate in $(or $(PYTHON),python3.12 python3.11 python3); do \
-	if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1; \
-	then command -v "$$candidate"; break; fi; done
+	if "$$candidate" -c "$(VERSION_WANTED)" >/dev/null 2>&1; then command -v "$$candidate"; break; fi; done
+
+# What this machine lacks, as the names of Debian packages. libp2p needs fastecdsa, which comes as C source only.
+define find_missing
+python=$$($(find_python)); missing=""; \
+if [ -z "$$python" ]; then missing+=" python3 python3-venv python3-dev"; else \
+	name=python$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	"$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=" $$name-venv"; \
+	"$$python" -c 'import pathlib, sysconfig, sys; \
+		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || missing+=" $$name-dev"; \
+fi; \
+command -v git >/dev/null || missing+=" git"; \
+if ! command -v gcc >/dev/null; then missing+=" gcc libc6-dev libgmp-dev"; \
+elif ! echo '#include <gmp.h>' | gcc -E - >/dev/null 2>&1; then missing+=" libgmp-dev"; fi
+endef
 
 .PHONY: help
 help: ## print this list
@@ -26,30 +41,31 @@ help: ## print this list
 install: $(STAMP) ## make .venv from the lock, if it is not there yet or the lock has changed
 
 $(STAMP): requirements.lock pyproject.toml
-	@command -v git >/dev/null || { echo "git is missing. On Debian or Ubuntu: apt-get install git" >&2; exit 1; }
-	@python=$$($(find_python)); \
+	@$(find_missing); \
 	if [ -z "$$python" ]; then \
-		echo "Python 3.11 or 3.12 is needed and none of these runs: $(or $(PYTHON),python3.12 python3.11 python3)." >&2; \
-		echo "On Debian or Ubuntu: apt-get install python3 python3-venv. Or name one: make PYTHON=/path/to/python3.12" >&2; \
+		echo "Python 3.11 or 3.12 is needed, and none of these is one: $(or $(PYTHON),python3.12 python3.11 python3)." >&2; \
+		echo "Name one with: make install PYTHON=/path/to/python3.12" >&2; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+		echo "Missing on this machine:$$missing" >&2; \
+		echo "On Debian or Ubuntu: apt-get install$$missing" >&2; \
 		exit 1; \
 	fi; \
-	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
-		version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-		echo "$$python has no venv module. On Debian or Ubuntu: apt-get install python$$version-venv" >&2; \
-		exit 1; \
-	fi; \
-	if ! "$(BIN)/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 \
-		|| [ -n "$(PYTHON)" ]; then \
+	if [ -z "$(PYTHON)" ] && "$(BIN)/python" -c "$(VERSION_WANTED)" >/dev/null 2>&1; then \
+		echo "[1/3] using $(VENV) as it is"; \
+	else \
 		echo "[1/3] making $(VENV) with $$python"; \
 		"$$python" -m venv --clear "$(VENV)"; \
-	else \
-		echo "[1/3] using $(VENV) as it is"; \
 	fi
 	@echo "[2/3] installing the packages of requirements.lock (about a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@echo "[3/3] installing the sequencer command"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+.PHONY: missing-packages
+missing-packages: # for scripts: the Debian packages that install would ask for
+	@$(find_missing); echo "$${missing# }"
 
 .PHONY: devnet
 devnet: $(STAMP) ## run a development network in the foreground, its home in .devnet
@@ -77,7 +93,7 @@ lint: $(STAMP) ## check style, format, types and the direction of imports
 	@echo "ruff check"; $(BIN)/ruff check --quiet $(SOURCES)
 	@echo "ruff format --check"; $(BIN)/ruff format --check --quiet $(SOURCES)
 	@echo "mypy"; $(BIN)/mypy --strict
-	@echo "lint-imports"; $(BIN)/lint-imports
+	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: $(STAMP) ## sort imports, apply safe fixes, format
