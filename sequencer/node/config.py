@@ -1,0 +1,345 @@
+"""Every option of a node: its name, unit, bounds and default, and what the presets change.
+
+Responsible for: the configuration model, the presets and the paths inside a home.
+Refuses to do: read or write files (`config_loading.py`, `config_file.py`), or hold a parameter that validators must
+agree on (those are in the genesis).
+
+Invariants:
+1. A configuration never changes once it is built, and no option is accepted that is not declared here.
+2. The annotated file and the reference are generated from this model: an option is described here and nowhere else.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from consensus import limits
+
+ENVIRONMENT_PREFIX = "SEQUENCER_"
+ENVIRONMENT_DELIMITER = "__"
+_MIB = 1024 * 1024
+_HOUR_MS = 3_600_000
+
+Preset = Literal["default", "lan", "devnet"]
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as host and port (1 … 65,535). Raises `ValueError`; resolves no name."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("write an IPv6 address in brackets: [::1]:9000")
+    if not colon or not host or any(c.isspace() or c == "/" for c in host):
+        raise ValueError("an address is host:port")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+        raise ValueError("a port is 1 to 65535")
+    return host, int(port)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Peer(_Section):
+    """Where another validator listens."""
+
+    index: int = Field(ge=0, lt=limits.VALIDATORS_MAX, description="the validator's place in the genesis")
+    address: str = Field(description="host:port; the host is an IP address or a DNS name")
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @property
+    def host(self) -> str:
+        """IP address or DNS name, without brackets."""
+        return split_address(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+        return split_address(self.address)[1]
+
+
+class NodeSection(_Section):
+    """The node as a whole. Which validator it is follows from its node key and the genesis."""
+
+    tx_index: Literal["own", "all", "none"] = Field(
+        default="own", description="which transactions can be found by hash before they are final: own, all or none"
+    )
+    development_network: bool = Field(
+        default=False, description="this network carries nothing of value; allows what would be dangerous elsewhere"
+    )
+    failpoints: tuple[str, ...] = Field(
+        default=(), description="named points at which the process kills itself, for tests; needs development_network"
+    )
+
+    @model_validator(mode="after")
+    def _check_failpoints(self) -> Self:
+        if self.failpoints and not self.development_network:
+            raise ValueError("failpoints are refused unless development_network is true")
+        return self
+
+
+class P2pSection(_Section):
+    """Links between validators."""
+
+    host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104 (peers must reach it)
+    port: int = Field(default=9000, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
+    peers: tuple[Peer, ...] = Field(
+        default=(), description="the other validators; an entry for the node itself is ignored"
+    )
+    heartbeat_s: float = Field(
+        default=1.0, ge=0.05, le=60, description="a silent link sends a heartbeat after this long"
+    )
+    silence_s: float = Field(
+        default=3.0, ge=0.2, le=300, description="a link that hears nothing for this long is closed"
+    )
+
+    @field_validator("peers")
+    @classmethod
+    def _check_peers(cls, value: tuple[Peer, ...]) -> tuple[Peer, ...]:
+        for name in ("index", "address"):
+            seen = [getattr(peer, name) for peer in value]
+            twice = sorted({str(entry) for entry in seen if seen.count(entry) > 1})
+            if twice:
+                raise ValueError(f"two peers have the {name} {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_silence(self) -> Self:
+        if self.silence_s < 2 * self.heartbeat_s:
+            raise ValueError("silence_s is at least twice heartbeat_s")
+        return self
+
+
+class RpcSection(_Section):
+    """JSON-RPC, WebSocket and fast-door server, and the health pages."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(default=8645, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
+    request_bytes_max: int = Field(default=4 * _MIB, ge=64 * 1024, le=64 * _MIB, description="longest request body")
+    fast_door_items_max: int = Field(
+        default=4096, ge=1, le=limits.RECEIPT_ITEMS_MAX, description="most transactions in one fast-door request"
+    )
+    batch_calls_max: int = Field(default=100, ge=1, le=10_000, description="most calls in one JSON-RPC batch")
+    connections_max: int = Field(default=1024, ge=1, le=100_000, description="most connections open at once")
+    subscriptions_max: int = Field(default=64, ge=1, le=10_000, description="most subscriptions of one connection")
+    subscription_queue_bytes: int = Field(
+        default=4 * _MIB,
+        ge=64 * 1024,
+        le=256 * _MIB,
+        description="what a slow subscriber may leave unread before it is closed",
+    )
+    wait_timeout_max_ms: int = Field(
+        default=60_000, ge=100, le=_HOUR_MS, description="longest time a client may wait in seq_waitForTransaction"
+    )
+
+
+class MetricsSection(_Section):
+    """Prometheus metrics at /metrics."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(default=9464, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
+
+
+class ConsensusSection(_Section):
+    """Timing of views. Each node may choose its own; safety never depends on it."""
+
+    view_timeout_ms: int = Field(
+        default=1000, ge=20, le=60_000, description="how long a view may take before the validator gives it up"
+    )
+    view_timeout_max_ms: int = Field(
+        default=8000, ge=20, le=_HOUR_MS, description="up to which the time grows while views go on failing"
+    )
+    min_block_interval_ms: int = Field(
+        default=5, ge=0, le=10_000, description="shortest time between two blocks when unloaded"
+    )
+    min_block_interval_loaded_ms: int = Field(
+        default=20, ge=0, le=10_000, description="shortest time between two blocks under load"
+    )
+    idle_interval_ms: int = Field(
+        default=200,
+        ge=1,
+        le=60_000,
+        description="time between two blocks with nothing to order; below view_timeout_ms / 4",
+    )
+    report_delay_ms: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="how long a leader first waits for more lane reports; doubles while it waits",
+    )
+
+    @model_validator(mode="after")
+    def _check_intervals(self) -> Self:
+        if self.idle_interval_ms * 4 >= self.view_timeout_ms:
+            raise ValueError(
+                f"idle_interval_ms ({self.idle_interval_ms}) must be below a quarter of view_timeout_ms "
+                f"({self.view_timeout_ms}), or quiet views time out"
+            )
+        if self.view_timeout_max_ms < self.view_timeout_ms:
+            raise ValueError("view_timeout_max_ms is at least view_timeout_ms")
+        if self.min_block_interval_loaded_ms < self.min_block_interval_ms:
+            raise ValueError("min_block_interval_loaded_ms is at least min_block_interval_ms")
+        if self.min_block_interval_ms > self.idle_interval_ms:
+            raise ValueError("min_block_interval_ms is at most idle_interval_ms")
+        return self
+
+
+class MempoolSection(_Section):
+    """Transactions between their arrival and their batch."""
+
+    queue_bytes: int = Field(
+        default=16 * _MIB, ge=64 * 1024, le=4096 * _MIB, description="longest queue of one namespace"
+    )
+    ttl_s: float = Field(default=30.0, ge=0.1, le=3600, description="a transaction not sealed by then expires")
+    seen_window_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="a transaction sent again within this time is answered with its first receipt",
+    )
+    batch_delay_min_ms: int = Field(
+        default=2, ge=0, le=1000, description="shortest time a batch is kept open under load"
+    )
+    batch_delay_max_ms: int = Field(
+        default=40, ge=1, le=10_000, description="longest time a batch is kept open under load"
+    )
+    batch_bytes_target: int = Field(
+        default=512 * 1024, ge=1024, le=limits.BATCH_BYTES_CEILING, description="a batch of this size is sealed at once"
+    )
+
+    @model_validator(mode="after")
+    def _check_delays(self) -> Self:
+        if self.batch_delay_min_ms > self.batch_delay_max_ms:
+            raise ValueError("batch_delay_min_ms is at most batch_delay_max_ms")
+        return self
+
+
+class LanesSection(_Section):
+    """Batches of all validators on their way into blocks."""
+
+    lane_bytes_max: int = Field(
+        default=64 * _MIB, ge=_MIB, le=16_384 * _MIB, description="most uncommitted bytes held for one author"
+    )
+
+
+class StorageSection(_Section):
+    """Files under HOME/data."""
+
+    segment_bytes: int = Field(
+        default=64 * _MIB,
+        ge=_MIB,
+        le=4096 * _MIB,
+        description="size at which a segment file of batches is closed",
+    )
+
+
+class LoggingSection(_Section):
+    """Log lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level that is written"
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json, console, or auto: console on a terminal, json elsewhere"
+    )
+
+
+class NodeConfig(BaseSettings):
+    """A loaded configuration. Get one from `load_config`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=ENVIRONMENT_DELIMITER,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+    )
+
+    home: Path = Field(description="directory of this node's configuration, keys and data; given by --home")
+    preset: Preset = Field(default="default", description="set of defaults to start from: default, lan or devnet")
+    node: NodeSection = NodeSection()
+    p2p: P2pSection = P2pSection()
+    rpc: RpcSection = RpcSection()
+    metrics: MetricsSection = MetricsSection()
+    consensus: ConsensusSection = ConsensusSection()
+    mempool: MempoolSection = MempoolSection()
+    lanes: LanesSection = LanesSection()
+    storage: StorageSection = StorageSection()
+    logging: LoggingSection = LoggingSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the signature is the library's)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load_config` merges the layers itself, since it must know which one each value came from."""
+        return (init_settings,)
+
+    @property
+    def config_file(self) -> Path:
+        """This configuration's TOML file."""
+        return config_file_path(self.home)
+
+    @property
+    def genesis_file(self) -> Path:
+        """The chain's genesis in its TOML form."""
+        return self.home / "config" / "genesis.toml"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Directory of the node key, the BLS key and `USED`."""
+        return self.home / "keys"
+
+    @property
+    def data_dir(self) -> Path:
+        """Directory of the database and the segment files."""
+        return self.home / "data"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the one process that uses this home."""
+        return self.home / "LOCK"
+
+
+# What a preset changes. Options it does not name keep the default of the model.
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "default": {},
+    "lan": {"consensus": {"view_timeout_ms": 250, "view_timeout_max_ms": 4000, "idle_interval_ms": 50}},
+    "devnet": {"node": {"tx_index": "all", "development_network": True}, "p2p": {"host": "127.0.0.1"}},
+}
+
+
+def config_file_path(home: Path) -> Path:
+    """Where the configuration file of `home` stands."""
+    return home / "config" / "config.toml"
+
+
+def sections() -> Mapping[str, type[BaseModel]]:
+    """The sections of the file in their order, by name."""
+    return {
+        name: field.annotation
+        for name, field in NodeConfig.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def options() -> Iterator[tuple[str, FieldInfo]]:
+    """Every option as (`section.option`, pydantic field), in the order of the file; `preset` first."""
+    yield "preset", NodeConfig.model_fields["preset"]
+    for section, model in sections().items():
+        for option, field in model.model_fields.items():
+            yield f"{section}.{option}", field
