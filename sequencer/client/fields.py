@@ -1,0 +1,112 @@
+"""Reading JSON values strictly: numbers, hex, namespaces, lists and objects, each with its bound.
+
+Responsible for: turning the plain values of a JSON parser into integers and bytes, and back.
+Refuses to do: know any shape (`wire.py`), or bound the size of a whole answer (the transport does).
+
+Invariants:
+1. Every error is `MalformedAnswer` and names the field.
+2. A number is an integer from 0 to 2^53−1, never a boolean, a float or a string. Hex is `0x` and two digits per byte,
+   in either case when read and in lower case when written.
+3. A namespace is a number up to 2^53−1, else a `0x` hex string without leading zeros; it is written the same way.
+4. Fields that nobody asks for are ignored: newer nodes may add some.
+"""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from consensus.numbers import Hash, NamespaceId
+from sequencer.client.errors import MalformedAnswer
+
+T = TypeVar("T")
+
+NUMBER_MAX = 2**53 - 1
+_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
+_QUANTITY = re.compile(r"0x[1-9a-fA-F][0-9a-fA-F]{0,15}\Z")
+
+JsonObject = dict[str, object]
+
+
+def to_hex(data: bytes) -> str:
+    """`0x` and two lower-case digits per byte."""
+    return "0x" + data.hex()
+
+
+def namespace_to_json(namespace: NamespaceId) -> int | str:
+    """A number where JSON holds it exactly, else a hex string."""
+    return int(namespace) if namespace <= NUMBER_MAX else hex(namespace)
+
+
+def namespace_from_json(value: object, name: str = "namespace") -> NamespaceId:
+    """The inverse of `namespace_to_json`; also takes small ids as hex, as a request may."""
+    if isinstance(value, str) and _QUANTITY.match(value):
+        return NamespaceId(int(value, 16))
+    return NamespaceId(as_number(value, name))
+
+
+def as_number(value: object, name: str, maximum: int = NUMBER_MAX) -> int:
+    """An integer from 0 to `maximum`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= maximum:
+        raise MalformedAnswer(f"{name} is a number from 0 to {maximum}")
+    return value
+
+
+def as_bytes(value: object, name: str, size: int | None = None) -> bytes:
+    """The bytes of a hex string; exactly `size` of them if it is given."""
+    if not isinstance(value, str) or not _HEX.match(value):
+        raise MalformedAnswer(f"{name} is a 0x hex string")
+    data = bytes.fromhex(value[2:])
+    if size is not None and len(data) != size:
+        raise MalformedAnswer(f"{name} has {size} bytes, not {len(data)}")
+    return data
+
+
+class Fields:
+    """A JSON object whose fields are read one by one; `name` is how errors call it."""
+
+    __slots__ = ("_name", "_values")
+
+    def __init__(self, value: object, name: str) -> None:
+        if not isinstance(value, dict):
+            raise MalformedAnswer(f"{name} is an object")
+        self._values: JsonObject = value
+        self._name = name
+
+    def __getitem__(self, key: str) -> object:
+        """The value of a field that must be there."""
+        if key not in self._values:
+            raise MalformedAnswer(f"{self._name}.{key} is missing")
+        return self._values[key]
+
+    def number(self, key: str, maximum: int = NUMBER_MAX) -> int:
+        """A number from 0 to `maximum`."""
+        return as_number(self[key], f"{self._name}.{key}", maximum)
+
+    def constant(self, key: str, expected: object) -> None:
+        """Raises unless the field has exactly this value."""
+        value = self[key]
+        if type(value) is not type(expected) or value != expected:
+            raise MalformedAnswer(f"{self._name}.{key} is not {expected!r}")
+
+    def namespace(self, key: str = "namespace") -> NamespaceId:
+        """A namespace id."""
+        return namespace_from_json(self[key], f"{self._name}.{key}")
+
+    def data(self, key: str, size: int | None = None) -> bytes:
+        """Bytes in hex, `size` of them if it is given."""
+        return as_bytes(self[key], f"{self._name}.{key}", size)
+
+    def hash(self, key: str) -> Hash:
+        """32 bytes in hex."""
+        return Hash(self.data(key, 32))
+
+    def items(self, key: str, read: Callable[[object, str], T]) -> list[T]:
+        """A list; `read` gets each value and what to call it in errors."""
+        values = self[key]
+        if not isinstance(values, list):
+            raise MalformedAnswer(f"{self._name}.{key} is a list")
+        return [read(value, f"{self._name}.{key}[{place}]") for place, value in enumerate(values)]
+
+    def object(self, key: str) -> "Fields":
+        """A nested object."""
+        return Fields(self[key], f"{self._name}.{key}")
