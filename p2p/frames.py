@@ -1,0 +1,114 @@
+"""Frames: how one stream of bytes is cut into messages, and how a request and its answer are laid out.
+
+    frame    u32 length of the body ‖ u8 kind ‖ body
+    request  u8 kind   ‖ u32 length of the body ‖ body
+    answer   u8 status ‖ u32 length of the body ‖ body
+
+This file is responsible for cutting and bounding. It does no I/O and never looks inside a body.
+
+1. A length is compared with the bound of its kind as soon as the header has arrived, before anything is kept for it.
+2. A kind without a bound is refused by its header alone.
+3. After a refusal the decoder refuses everything: the place of the next header is unknown.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from struct import Struct
+
+from p2p.errors import PeerFault
+
+_FRAME_HEADER = Struct("!IB")
+_EXCHANGE_HEADER = Struct("!BI")
+EXCHANGE_HEADER_BYTES = _EXCHANGE_HEADER.size
+
+
+class AnswerStatus(IntEnum):
+    """First byte of an answer."""
+
+    ANSWERED = 0
+    REFUSED = 1
+
+
+def encode_frame(kind: int, body: bytes) -> bytes:
+    """One frame as it is written to a link: encoded once, the same object can be queued for every peer."""
+    return _FRAME_HEADER.pack(len(body), kind) + body
+
+
+class FrameDecoder:
+    """Cuts what one stream delivers into frames. `bounds` maps a kind to the largest body it may have."""
+
+    def __init__(self, bounds: Mapping[int, int]) -> None:
+        self.bounds = bounds
+        self._buffer = bytearray()
+        self._refused: PeerFault | None = None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of a frame that has not wholly arrived."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read from the stream. `data` may end anywhere."""
+        self._buffer += data
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """The whole frames that have arrived, as (kind, body). Raises PeerFault where a header breaks its bound."""
+        if self._refused is not None:
+            raise self._refused
+        start = 0
+        try:
+            while len(self._buffer) - start >= _FRAME_HEADER.size:
+                length, kind = _FRAME_HEADER.unpack_from(self._buffer, start)
+                self._check(kind, length)
+                end = start + _FRAME_HEADER.size + length
+                if end > len(self._buffer):
+                    break
+                with memoryview(self._buffer) as view:
+                    body = bytes(view[start + _FRAME_HEADER.size : end])
+                start = end
+                yield kind, body
+        finally:
+            del self._buffer[:start]
+
+    def _check(self, kind: int, length: int) -> None:
+        bytes_max = self.bounds.get(kind)
+        if bytes_max is None:
+            self._refused = PeerFault("unknown_kind", f"frame of kind {kind}")
+        elif length > bytes_max:
+            self._refused = PeerFault("oversized", f"frame of kind {kind} announces {length} bytes, bound {bytes_max}")
+        if self._refused is not None:
+            raise self._refused
+
+
+def encode_request(kind: int, body: bytes) -> bytes:
+    """A request as it is written to a stream of its own."""
+    return _EXCHANGE_HEADER.pack(kind, len(body)) + body
+
+
+def encode_answer(status: AnswerStatus, body: bytes) -> bytes:
+    """An answer as it is written back."""
+    return _EXCHANGE_HEADER.pack(status, len(body)) + body
+
+
+def decode_request_header(header: bytes, bounds: Mapping[int, int]) -> tuple[int, int]:
+    """(kind, length of the body) from exactly `EXCHANGE_HEADER_BYTES` bytes. Raises PeerFault over the bound."""
+    kind, length = _EXCHANGE_HEADER.unpack(header)
+    bytes_max = bounds.get(kind)
+    if bytes_max is None:
+        raise PeerFault("unknown_kind", f"request of kind {kind}")
+    if length > bytes_max:
+        raise PeerFault("oversized", f"request of kind {kind} announces {length} bytes, bound {bytes_max}")
+    return kind, length
+
+
+def decode_answer_header(header: bytes, bytes_max: int, refusal_bytes_max: int) -> tuple[AnswerStatus, int]:
+    """(status, length of the body) from exactly `EXCHANGE_HEADER_BYTES` bytes. Raises PeerFault over the bound."""
+    value, length = _EXCHANGE_HEADER.unpack(header)
+    try:
+        status = AnswerStatus(value)
+    except ValueError:
+        raise PeerFault("bad_answer", f"unknown status {value}") from None
+    bound = bytes_max if status is AnswerStatus.ANSWERED else refusal_bytes_max
+    if length > bound:
+        raise PeerFault("bad_answer", f"answer announces {length} bytes, bound {bound}")
+    return status, length

@@ -1,0 +1,361 @@
+"""Everything that depends on the inside of py-libp2p 0.8.1, and nothing else.
+
+This file is responsible for secure, multiplexed connections made of the library's parts: `TransportUpgrader`, Noise
+and Yamux, on a socket of our own. It refuses to know peers by index, frames or links. `tests/unit/p2p` holds a test
+that fails when an upgrade changes what is relied upon here.
+
+The library's `Swarm` and `BasicHost` are not used between validators. What their source says:
+an inbound connection keeps its slot until the process ends, so that after some hundreds of reconnections nobody gets
+in; an exception in any connection's task ends the whole service; one failed dial bans a peer for 60 s and each dial
+waits 250 ms for a second address; a listener shares its port with a second process; a muxer given under Yamux's name
+is replaced by the stock one; a redial of the connection manager's own may add links. Below the swarm none of this
+exists: a dial here is one TCP connect without a ban or a delay, a bind that fails raises, and what a connection does
+ends in that connection.
+
+1. Noise alone secures and Yamux alone multiplexes; neither plaintext nor TLS is ever offered.
+2. The other side's public key is compared with the allow-list before anything is computed with it: an RSA key of
+   hostile size is never multiplied.
+3. Until a connection is secure it may send `HANDSHAKE_BYTES_MAX` bytes, whatever lengths it announces.
+4. Yamux believes its peer, so `MuxerGuard` stands before it and ends the connection at the first header that breaks
+   the rules.
+5. `hard_close` closes the socket and nothing else: it never waits, and everything blocked on the connection wakes.
+6. A write is only started when the stream's window covers it, because the library's own wait gives up after 5 s.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import IOException
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.multiselect import Multiselect
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.security.exceptions import HandshakeFailure
+from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
+from libp2p.security.noise.patterns import PatternXX
+from libp2p.security.noise.pb import noise_pb2
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+from libp2p.transport.exceptions import MuxerUpgradeFailure, SecurityUpgradeFailure
+from libp2p.transport.upgrader import TransportUpgrader
+from noise.connection import Keypair as NoiseKeypairKind
+from noise.connection import NoiseConnection as NoiseState
+
+from p2p.bounds import READ_BYTES
+from p2p.errors import ConnectionLost, HandshakeFailed
+from p2p.muxer_guard import MuxerGuard
+from p2p.tcp import Socket
+
+LIBRARY_VERSION = "0.8.1"
+NEGOTIATION_BYTES_MAX = 1_024
+_NEVER_S = 1_000_000_000
+
+Admit = Callable[[bytes, bool], None]
+"""Called with the other side's serialized public key and whether it dialled us; raises HandshakeFailed to refuse."""
+
+
+def quiet_library() -> None:
+    """Keep the library's own log off stderr: it reports at WARNING and ERROR what any stranger can cause.
+
+    The logger `libp2p` has no stream by default, so its records fall through to Python's last resort, stderr.
+    """
+    logger = logging.getLogger("libp2p")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+        logger.setLevel(logging.CRITICAL)
+        logger.propagate = False
+
+
+class _HandshakeRefused(HandshakeFailure):
+    """Carries our own refusal through the library's handshake."""
+
+    def __init__(self, refusal: HandshakeFailed) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class _AdmittingNoiseState(NoiseState):  # type: ignore[misc]  # noiseprotocol has no types
+    """A Noise handshake that looks at the other side's key as soon as it is decrypted, before it is used."""
+
+    admit: Admit
+    was_dialled = False
+
+    def set_as_responder(self) -> None:
+        self.was_dialled = True
+        super().set_as_responder()
+
+    def read_message(self, data: bytes) -> bytearray:
+        payload: bytearray = super().read_message(data)
+        if payload:
+            try:
+                key = noise_pb2.NoiseHandshakePayload.FromString(bytes(payload)).identity_key
+            except Exception as error:  # protobuf's exception types differ between its implementations
+                raise _HandshakeRefused(HandshakeFailed("bad_handshake", "payload does not parse")) from error
+            try:
+                self.admit(key, self.was_dialled)
+            except HandshakeFailed as refusal:
+                raise _HandshakeRefused(refusal) from refusal
+        return payload
+
+
+class _AdmittingPattern(PatternXX):
+    admit: Admit
+
+    def create_noise_state(self, prologue: bytes | None = None) -> NoiseState:
+        state = _AdmittingNoiseState.from_name(self.protocol_name)
+        state.admit = self.admit
+        state.set_keypair_from_private_bytes(NoiseKeypairKind.STATIC, self.noise_static_key.to_bytes())
+        if prologue is not None:
+            state.set_prologue(prologue)
+        return state
+
+
+class _AdmittingNoise(NoiseTransport):
+    """Noise XX that admits only the keys it is told to."""
+
+    def __init__(self, key_pair: KeyPair, admit: Admit) -> None:
+        super().__init__(key_pair, noise_privkey=create_noise_key_pair().private_key)
+        self._admit = admit
+
+    def get_pattern(self) -> PatternXX:
+        pattern = _AdmittingPattern(self.local_peer, self.libp2p_privkey, self.noise_privkey)
+        pattern.admit = self._admit
+        return pattern
+
+
+class _Windows:
+    """What the guard must know of Yamux's streams."""
+
+    def __init__(self, muxer: Yamux) -> None:
+        self._muxer = muxer
+        self._theirs = 0 if muxer.is_initiator else 1
+
+    def window_of(self, stream_id: int) -> int | None:
+        stream = self._muxer.streams.get(stream_id)
+        return None if stream is None else stream.recv_window
+
+    def opened_by_peer(self) -> int:
+        return sum(1 for stream_id in self._muxer.streams if stream_id % 2 == self._theirs)
+
+
+class _Negotiation(ReadWriteCloser):
+    """A fresh stream while a protocol is chosen on it: small, whatever lengths are announced."""
+
+    def __init__(self, stream: "Stream") -> None:
+        self._stream = stream
+        self._bytes_left = NEGOTIATION_BYTES_MAX
+
+    async def read(self, n: int | None = None) -> bytes:
+        wanted = 1 if n is None else n
+        if wanted > self._bytes_left:
+            raise IOException(f"{wanted} bytes announced while choosing a protocol")
+        data = await self._stream.read(wanted)
+        if not data:
+            raise IOException("the stream ended while choosing a protocol")
+        self._bytes_left -= len(data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._stream.write(data)
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return None
+
+
+class Stream:
+    """One stream of a connection. One task may read it and one may write it."""
+
+    def __init__(self, muxer: Yamux, stream: YamuxStream, protocol: str) -> None:
+        self.protocol = protocol
+        self._muxer = muxer
+        self._stream = stream
+
+    @property
+    def window_bytes(self) -> int:
+        """How much may be written now without waiting for the other side."""
+        return max(0, self._stream.send_window)
+
+    @property
+    def is_broken(self) -> bool:
+        """Nothing can be written to it any more."""
+        return self._stream.send_closed or self._stream.closed or self._stream.reset_received
+
+    async def read(self, bytes_max: int = READ_BYTES) -> bytes:
+        """Up to `bytes_max` bytes, empty at the end. Raises ConnectionLost if the stream or the connection broke."""
+        try:
+            return await self._stream.read(bytes_max)
+        except MuxedStreamEOF:
+            if self._muxer.event_shutting_down.is_set():
+                raise ConnectionLost("the connection is closed") from None
+            return b""
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def read_exactly(self, wanted: int) -> bytes:
+        """Exactly `wanted` bytes, already bounded by the caller. Raises ConnectionLost if the stream ends before."""
+        buffer = bytearray()
+        while len(buffer) < wanted:
+            data = await self.read(min(wanted - len(buffer), READ_BYTES))
+            if not data:
+                raise ConnectionLost(f"the stream ended {wanted - len(buffer)} bytes early")
+            buffer += data
+        return bytes(buffer)
+
+    async def write(self, data: bytes) -> None:
+        """All of `data`, which `window_bytes` must cover. Raises ConnectionLost."""
+        try:
+            await self._stream.write(data)
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def close(self) -> None:
+        """Say that nothing more will be written. Reading goes on."""
+        try:
+            await self._stream.close()
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def reset(self) -> None:
+        """Give the stream up in both directions, drop what was not read, and wake whoever reads it."""
+        identifier = self._stream.stream_id
+        arrived = self._muxer.stream_events.get(identifier)
+        unread = self._muxer.stream_buffers.get(identifier)
+        if unread is not None:
+            unread.clear()
+        try:
+            await self._stream.reset()
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+        finally:
+            if arrived is not None:
+                arrived.set()
+
+
+class Connection:
+    """A secure, multiplexed connection with a proved peer."""
+
+    def __init__(self, socket: Socket, guard: MuxerGuard, muxer: Yamux) -> None:
+        self._socket = socket
+        self._guard = guard
+        self._muxer = muxer
+        self._client = MultiselectClient()
+
+    @property
+    def remote_id(self) -> ID:
+        """The proved peer id of the other side."""
+        return self._guard.get_remote_peer()
+
+    @property
+    def violation(self) -> str | None:
+        """Which rule of the multiplexer the other side broke, if it broke one."""
+        return self._guard.violation
+
+    @property
+    def received_at(self) -> float:
+        """When the last byte came in, in seconds of trio's clock."""
+        return self._socket.received_at
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes read from the socket."""
+        return self._socket.bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes written to the socket."""
+        return self._socket.bytes_out
+
+    def when_writers_are_concerned(self, call: Callable[[], None]) -> None:
+        """Have `call` made whenever the other side allows more to be written, or ends a stream."""
+        self._guard.concern_writers = call
+
+    async def run(self) -> None:
+        """Carry the streams; returns when the connection is over, whatever the reason."""
+        try:
+            await self._muxer.start()
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def started(self) -> None:
+        """Wait until streams can be opened."""
+        await self._muxer.event_started.wait()
+
+    async def open_stream(self, protocol: str) -> Stream:
+        """A new stream on which the other side speaks `protocol`. Raises ConnectionLost if it does not."""
+        stream = None
+        try:
+            stream = Stream(self._muxer, await self._muxer.open_stream(), protocol)
+            communicator = MultiselectCommunicator(_Negotiation(stream))
+            await self._client.select_one_of([TProtocol(protocol)], communicator, _NEVER_S)
+        except Exception as error:
+            if stream is not None:
+                await stream.reset()
+            raise ConnectionLost(f"{protocol}: {error}") from error
+        return stream
+
+    async def accept_stream(self) -> Stream:
+        """The next stream the other side opens; its protocol is not chosen yet. Raises ConnectionLost."""
+        try:
+            stream = await self._muxer.accept_stream()
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+        if not isinstance(stream, YamuxStream):
+            raise ConnectionLost("not a stream of Yamux")
+        return Stream(self._muxer, stream, "")
+
+    async def choose_protocol(self, stream: Stream, protocols: tuple[str, ...]) -> None:
+        """Let the other side choose among `protocols` for a stream it opened. Raises ConnectionLost if it cannot."""
+        try:
+            multiselect = Multiselect({TProtocol(protocol): None for protocol in protocols})
+            chosen, _ = await multiselect.negotiate(MultiselectCommunicator(_Negotiation(stream)), _NEVER_S)
+        except Exception as error:
+            raise ConnectionLost(f"no protocol chosen: {error}") from error
+        if chosen is None:
+            raise ConnectionLost("no protocol chosen")
+        stream.protocol = str(chosen)
+
+    def hard_close(self) -> None:
+        """End the connection now, without a word to the other side."""
+        self._socket.hard_close()
+
+
+class Upgrader:
+    """Makes secure, multiplexed connections out of sockets. `admit` decides who is let in."""
+
+    def __init__(self, key_pair: KeyPair, admit: Admit) -> None:
+        sec_opt: Mapping[TProtocol, Any] = {NOISE_PROTOCOL: _AdmittingNoise(key_pair, admit)}
+        muxer_opt: Mapping[TProtocol, Any] = {TProtocol(YAMUX_PROTOCOL): Yamux}
+        self._upgrader = TransportUpgrader(sec_opt, muxer_opt)
+
+    async def upgrade(self, socket: Socket, expected: ID | None) -> Connection:
+        """Secure and multiplex; `expected` is whom we dialled, None if we were dialled. Raises HandshakeFailed."""
+        try:
+            session = await self._upgrader.upgrade_security(socket, socket.is_initiator, expected)
+            guard = MuxerGuard(session)
+            muxer = await self._upgrader.upgrade_connection(guard, session.get_remote_peer())
+        except SecurityUpgradeFailure as error:
+            if isinstance(error.__cause__, _HandshakeRefused):
+                raise error.__cause__.refusal from None
+            if isinstance(error.__cause__, PeerIDMismatchesPubkey):
+                raise HandshakeFailed("wrong_peer", "another validator answered") from error
+            raise HandshakeFailed("bad_handshake", str(error)) from error
+        except MuxerUpgradeFailure as error:
+            raise HandshakeFailed("bad_handshake", str(error)) from error
+        except Exception as error:
+            raise HandshakeFailed("bad_handshake", f"{type(error).__name__}: {error}") from error
+        if not isinstance(muxer, Yamux):
+            raise HandshakeFailed("bad_handshake", "not Yamux")
+        guard.watch(_Windows(muxer))
+        socket.budget_bytes = None
+        return Connection(socket, guard, muxer)
