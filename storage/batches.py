@@ -262,7 +262,7 @@ class BatchLog:
                 self._adopt(number, found)
 
     def _adopt(self, number: int, found: segments.Scan) -> None:
-        """Make a scanned file the current one: cut its torn tail, sync what is left, index what the index lacks."""
+        """Make a scanned file the current one: cut its torn tail, sync what is left, then index all of it."""
         self._close_file()
         if self._incomplete:
             self._complete_index(self._incomplete, number)
@@ -272,10 +272,9 @@ class BatchLog:
             os.ftruncate(self._descriptor, found.end)
             os.fsync(self._descriptor)
         stored = [self._found_batch(number, record) for record in found.records]
-        lacking = [batch for batch in stored if self.find(batch.digest) != batch]
-        for start in range(0, len(lacking), PUTS_PER_WRITE):
-            self._database.write(_index_puts(lacking[start : start + PUTS_PER_WRITE]), sync=False)
-        self._database.write([(BATCH_SYNCED_END, _PLACE.pack(number, found.end))], sync=False)
+        puts = [*_index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
+        for start in range(0, len(puts), PUTS_PER_WRITE):
+            self._database.write(puts[start : start + PUTS_PER_WRITE], sync=False)
         self._file, self._mark, self._end, self._incomplete = number, found.mark, found.end, stored
 
     def _found_batch(self, number: int, record: FoundRecord) -> StoredBatch:
