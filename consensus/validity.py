@@ -16,11 +16,11 @@ from collections import OrderedDict
 
 from consensus.errors import InvalidObject
 from consensus.genesis import Genesis
-from consensus.numbers import ZERO_HASH, Epoch, Hash, ValidatorIndex
+from consensus.numbers import Epoch, Hash, ValidatorIndex
 from consensus.ordering.blocktime import block_anchor, block_time
 from consensus.ordering.cut import Cut, determine_cut
 from consensus.signing import require_signature, sha256
-from consensus.vocabulary.certificates import QC, TC, Certificate, TimeoutBody, VoteBody, genesis_qc
+from consensus.vocabulary.certificates import NO_TIP, QC, TC, Certificate, TimeoutBody, VoteBody, genesis_qc
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip, fresh_hash
@@ -225,4 +225,4 @@ def _check_vote_body(body: VoteBody) -> None:
 def _check_timeout_body(body: TimeoutBody) -> None:
     _require(body.epoch == 0 and body.view >= 1, "wrong_epoch")
     _require(body.qc_view < body.view and body.tip_view <= body.view, "timeout_views")
-    _require(body.tip_view > body.qc_view if body.names_tip else body.tip_id == ZERO_HASH, "timeout_views")
+    _require(body.tip_view > body.qc_view if body.names_tip else body.tip_id == NO_TIP, "timeout_views")

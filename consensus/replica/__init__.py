@@ -1,1 +1,1 @@
-"""The replica: one step from an event to effects, one file per kind of event."""
+"""The replica: `step(event, now) -> effects`, a pipelined two-phase HotStuff that re-proposes the highest tip."""

@@ -33,7 +33,7 @@ from consensus.vocabulary.report import read_time
 
 _INFINITE_VIEW = 2**64
 _ID_MAX = 2**256 - 1
-_NO_TIP = BlockId(ZERO_HASH)
+NO_TIP = BlockId(ZERO_HASH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def tip_rank(tip_view: View, justify_view: View, tip_id: BlockId) -> tuple[int, 
 
 def qc_only(epoch: Epoch, view: View, qc_view: View) -> TimeoutBody:
     """The body of a timeout without a tip."""
-    return TimeoutBody(epoch, view, GENESIS_VIEW, _NO_TIP, qc_view)
+    return TimeoutBody(epoch, view, GENESIS_VIEW, NO_TIP, qc_view)
 
 
 @dataclass(frozen=True)
