@@ -5,8 +5,8 @@ files are damaged or partly missing. Knows nothing of what the values mean.
 
 Invariants:
 1. A synced write that returned is on disk. A write is atomic: after a crash all of it is there or none.
-2. After a failed write every later write raises the same fault: a log with a torn record in its middle swallows what
-   follows, so going on would report writes as durable that are not.
+2. After a failed write every later write raises the same fault. LevelDB itself would go on: synced writes after a torn
+   record return without an error, and none of them is there after a restart.
 3. A *plain* (unsynced) write survives the death of the process but not a power cut, and a later synced write does not
    make it durable: LevelDB changes to a new log file without syncing the old one. So plain writes are for what can be
    rebuilt; records that only make sense together, or in order, belong in synced writes.
@@ -15,7 +15,8 @@ Invariants:
 Threads: any number may read; writers take turns. A plain write waits while another thread's synced write is running,
 so it takes microseconds only where nothing is being synced: keep it off an event loop that also has a thread syncing.
 A large write holds the turn (about 1 µs per put): more than `PUTS_PER_WRITE` puts are better split, where they need
-not be atomic. `close` only after every other thread has returned from its reads.
+not be atomic.
+`close` waits for running reads and writes: LevelDB takes the whole process down if it is closed under a read.
 """
 
 import threading
@@ -48,6 +49,7 @@ class Database:
         self._lock = lock
         self._path = path
         self._turn = threading.Lock()
+        self._reads = _Reads()
         self._fault: StorageFault | None = None
         self._closed = False
 
@@ -75,10 +77,12 @@ class Database:
         return database
 
     def close(self) -> None:
-        """Finish a running write, then close; a second call does nothing. Other threads' reads must be over."""
+        """Wait for running reads and writes, then close; a second call does nothing. Later calls raise StorageFault."""
+        self._reads.end()
         with self._turn:
             if not self._closed:
                 self._closed = True
+                self._fault = self._fault or StorageFault(f"{self._path} is closed")
                 self._leveldb.close()
                 self._lock.release()
 
@@ -95,7 +99,8 @@ class Database:
 
         Raises DiskFull or StorageFault, then and on every later call.
         """
-        batch = self._leveldb.write_batch(sync=sync)
+        with self._reads:
+            batch = self._leveldb.write_batch(sync=sync)
         for key, value in puts:
             batch.put(key, value)
         for key in deletes:
@@ -112,7 +117,8 @@ class Database:
     def get(self, key: bytes) -> bytes | None:
         """The value, or None. Raises StorageFault if the disk fails or the stored block is damaged."""
         try:
-            value: bytes | None = self._leveldb.get(key, verify_checksums=True)
+            with self._reads:
+                value: bytes | None = self._leveldb.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise fault_from(error, f"reading {self._path}") from error
         return value
@@ -129,9 +135,12 @@ class Database:
         if limit <= 0:
             return pairs
         try:
-            with self._leveldb.iterator(
-                start=prefix + start, stop=last, reverse=reverse, verify_checksums=True
-            ) as iterator:
+            with (
+                self._reads,
+                self._leveldb.iterator(
+                    start=prefix + start, stop=last, reverse=reverse, verify_checksums=True
+                ) as iterator,
+            ):
                 for pair in iterator:
                     pairs.append(pair)
                     if len(pairs) == limit:
@@ -161,6 +170,32 @@ class Database:
                 expected=chain_id,
                 remedy="Start with the genesis this home was made for, or choose another home; nothing was changed.",
             )
+
+
+class _Reads:
+    """The running reads, counted, so that a close can wait for them and none begins after it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._ended = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._ended:
+                raise StorageFault("the database is closed")
+            self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._running -= 1
+            if self._ended:
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: self._running == 0)
 
 
 def _open_leveldb(path: Path) -> Any:

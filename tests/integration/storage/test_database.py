@@ -1,6 +1,7 @@
 """The database on disk: atomic writes, the one holder, the one chain, and damage that is refused."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import plyvel
 import pytest
 
 from storage.database import FORMAT_VERSION, Database
-from storage.errors import HomeInUse, OtherChain, OtherFormat, StorageFault
+from storage.errors import DiskFull, HomeInUse, OtherChain, OtherFormat, StorageFault
 from storage.home import database_directory
 from storage.keyspace import IDENTITY, U32
 
@@ -234,3 +235,50 @@ def test_damage_in_a_table_is_met_by_the_read_not_returned(home):
         database.get(b"k000")
     with pytest.raises(StorageFault), Database.open(home, CHAIN_ID) as database:
         database.iterate(b"k", limit=10)
+
+
+def test_a_close_waits_for_running_reads_and_later_calls_are_refused(home):
+    """LevelDB takes the process down if it is closed under a read, so this test fails loudly if the wait is lost."""
+    database = Database.open(home, CHAIN_ID)
+    database.write([(b"%d" % number, b"x" * 100) for number in range(20_000)], sync=False)
+    refused = []
+    reading = threading.Barrier(4)
+
+    def read_for_ever() -> None:
+        reading.wait()
+        try:
+            while True:
+                database.get(b"977")
+                database.iterate(b"1", limit=50)
+        except StorageFault as fault:
+            refused.append(str(fault))
+
+    threads = [threading.Thread(target=read_for_ever) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    reading.wait()
+    database.close()
+    for thread in threads:
+        thread.join()
+    assert refused == ["the database is closed"] * 3
+    with pytest.raises(StorageFault, match="closed"):
+        database.write([(b"a", b"1")], sync=True)
+    database.close()
+
+
+def test_after_a_failed_write_nothing_more_is_reported_as_written(home):
+    """LevelDB would accept the later writes, synced and without an error, and lose every one of them."""
+    with Database.open(home, CHAIN_ID) as database:
+        database.write([(b"before", b"x" * 3_000)], sync=True)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
+        try:
+            with pytest.raises(DiskFull):
+                database.write([(b"failing", b"x" * 3_000)], sync=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        for sync in (True, False):
+            with pytest.raises(DiskFull):
+                database.write([(b"after", b"x")], sync=sync)
+    with Database.open(home, CHAIN_ID) as database:
+        assert [database.get(key) is not None for key in (b"before", b"failing", b"after")] == [True, False, False]
