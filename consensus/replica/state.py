@@ -80,7 +80,8 @@ class Recovered:
     executed_view: View
     effective: Effective  # the lanes after the executed block: every batch in it is held
     committed: tuple[Tip, ...] = ()  # above the executed block, oldest first
-    tips: tuple[Tip, ...] = ()  # other stored tips
+    tips: tuple[Tip, ...] = ()  # other stored tips, the record's high tip among them
+    certificates: tuple[QC, ...] = ()  # of the last commit: they may be newer than the record
     held: tuple[
         tuple[ValidatorIndex, Seq, Digest, Milliseconds, bool], ...
     ] = ()  # above the effective cut; see BatchHeld
@@ -318,7 +319,10 @@ def recover(chain: Genesis, key: NodeKey, timing: ReplicaTiming, recovered: Reco
     state.keep_qc(validity.genesis_qc)
     _recover_chain(state, recovered)
     if recovered.record is not None:
-        _recover_record(state, recovered.record)
+        _recover_record(state, recovered.record, recovered)
+    _recover_certificates(state, recovered.certificates)
+    if recovered.record is not None:
+        state.silent_view = View(state.entry.view + 1)
     return state
 
 
@@ -331,7 +335,7 @@ def _recover_chain(state: State, recovered: Recovered) -> None:
         state.tree.add(tip, named=True)
 
 
-def _recover_record(state: State, record: SafetyRecord) -> None:
+def _recover_record(state: State, record: SafetyRecord, recovered: Recovered) -> None:
     state.entry, state.high_qc = record.entry, record.high_qc
     state.voted_view, state.vote = record.voted_view, record.vote
     state.timeout_view, state.timeout = record.timeout_view, record.timeout
@@ -341,8 +345,19 @@ def _recover_record(state: State, record: SafetyRecord) -> None:
     if isinstance(record.entry, QC):
         state.keep_qc(record.entry)
     if record.high_tip_id is not None:
-        state.high_tip = state.tree.get(record.high_tip_id)
+        known = {tip.id: tip for tip in (*recovered.committed, *recovered.tips)}
+        state.high_tip = known.get(record.high_tip_id)
         if state.high_tip is None:
             raise BrokenInvariant(f"the safety record names tip {record.high_tip_id.hex()}, which is not stored")
         state.processed_ts_ms = max(state.processed_ts_ms, state.high_tip.header.ts_ms)
-    state.silent_view = View(record.entry.view + 1)
+
+
+def _recover_certificates(state: State, certificates: tuple[QC, ...]) -> None:
+    """A commit may have reached the disk after the record's last save: its QCs count."""
+    for qc in certificates:
+        state.keep_qc(qc)
+        state.processed_ts_ms = max(state.processed_ts_ms, qc.body.ts_ms)
+        state.raise_high_qc(qc)
+        if qc.view > state.entry.view:
+            state.entry = qc
+            state.mark_dirty()

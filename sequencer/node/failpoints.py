@@ -1,0 +1,54 @@
+"""Named points at which a process kills itself, so that tests can crash a real node exactly there.
+
+Responsible for: knowing the names, and killing.
+Refuses to do: anything on a network that is not a development network (the configuration refuses it).
+
+Invariants:
+1. A point that is not armed costs one look-up in an empty mapping.
+2. Death is SIGKILL to ourselves: nothing is flushed, closed or answered.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+
+from sequencer.node.errors import ConfigError
+
+FAILPOINTS = (
+    "consensus_before_save",  # the safety record is ready, not written
+    "consensus_after_save",  # synced, nothing sent
+    "consensus_after_send",  # the first message of the turn was handed to the links
+    "batch_before_append",  # batches are ready, not written
+    "batch_after_append",  # synced in the segment file, not noted as held
+    "own_batch_before_append",  # an own batch is signed, not written
+    "own_batch_after_append",  # synced, the own head is not saved
+    "own_batch_after_head",  # the own head is synced, nothing was pushed or answered
+    "own_batch_after_push",  # pushed to the links, receipts not made
+    "own_batch_after_receipt",  # receipts were made
+    "execution_before_save",  # a height is executed, not written
+    "execution_after_save",  # synced, not attested
+    "attestation_before_save",  # an attestation is signed, not written
+    "attestation_after_save",  # synced, not sent
+)
+
+
+class Failpoints:
+    """The armed points: `name` kills at the first passage, `name:7` at the seventh."""
+
+    def __init__(self, armed: Sequence[str] = ()) -> None:
+        """Raises `ConfigError` for a name that does not exist."""
+        self._passages_left: dict[str, int] = {}
+        for entry in armed:
+            name, _, count = entry.partition(":")
+            if name not in FAILPOINTS or (count and not count.isdecimal()):
+                raise ConfigError(f"there is no failpoint {entry}", [f"name or name:count, of {', '.join(FAILPOINTS)}"])
+            self._passages_left[name] = int(count or 1)
+
+    def reach(self, name: str) -> None:
+        """Dies here if this passage is the armed one."""
+        left = self._passages_left.get(name)
+        if left is None:
+            return
+        if left <= 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._passages_left[name] = left - 1
