@@ -121,7 +121,7 @@ class P2pSection(_Section):
 
 
 class RpcSection(_Section):
-    """JSON-RPC, WebSocket and fast-door server, and the health pages."""
+    """JSON-RPC server, fast door and health pages."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8645, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
@@ -131,13 +131,6 @@ class RpcSection(_Section):
     )
     batch_calls_max: int = Field(default=100, ge=1, le=10_000, description="most calls in one JSON-RPC batch")
     connections_max: int = Field(default=1024, ge=1, le=100_000, description="most connections open at once")
-    subscriptions_max: int = Field(default=64, ge=1, le=10_000, description="most subscriptions of one connection")
-    subscription_queue_bytes: int = Field(
-        default=4 * _MIB,
-        ge=64 * 1024,
-        le=256 * _MIB,
-        description="what a slow subscriber may leave unread before it is closed",
-    )
     wait_timeout_max_ms: int = Field(
         default=60_000, ge=100, le=_HOUR_MS, description="longest time a client may wait in seq_waitForTransaction"
     )

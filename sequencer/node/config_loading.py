@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import EnvSettingsSource, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
 
-from consensus.genesis import Genesis
-from consensus.numbers import ValidatorIndex
 from sequencer.node.config import (
     ENVIRONMENT_DELIMITER,
     ENVIRONMENT_PREFIX,
@@ -56,10 +55,7 @@ def load_with_origins(home: Path, flags: Mapping[str, Any] | None = None) -> Loa
     from_file = _read_file(path)
     if from_file.pop("home", None) is not None:
         problems.append(f"home ({path.name}): stands on the command line, not in the file")
-    try:
-        from_environment = EnvSettingsSource(NodeConfig)()
-    except SettingsError as error:
-        raise ConfigError("the environment cannot be used", [str(error)]) from error
+    from_environment = _Environment(NodeConfig)()
     layers: list[tuple[str, Mapping[str, Any]]] = [
         ("flag", _nest(flags or {})),
         ("environment", {name: value for name, value in from_environment.items() if name != "home"}),
@@ -78,24 +74,26 @@ def load_with_origins(home: Path, flags: Mapping[str, Any] | None = None) -> Loa
     return LoadedConfig(config, origins)
 
 
-def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex) -> None:
-    """Raises `ConfigError` where the configuration of validator `own` does not fit the chain."""
-    count = len(genesis.validators)
-    problems = [
-        f"p2p.peers: there is no validator {peer.index}, the genesis has {count}"
-        for peer in config.p2p.peers
-        if peer.index >= count
-    ]
-    missing = sorted(set(range(count)) - {peer.index for peer in config.p2p.peers} - {own})
-    if missing:
-        problems.append(f"p2p.peers: no address of validator {', '.join(map(str, missing))}")
-    if config.mempool.batch_bytes_target > genesis.parameters.batch_bytes_max:
-        problems.append(
-            f"mempool.batch_bytes_target ({config.mempool.batch_bytes_target}) is above the chain's "
-            f"batch_bytes_max ({genesis.parameters.batch_bytes_max})"
-        )
-    if problems:
-        raise ConfigError(f"the configuration of {config.home} does not fit its genesis", problems)
+def values_in_file(home: Path) -> dict[str, Any]:
+    """What the file of `home` sets, as a map from `section.option` to value. Raises `ConfigError`."""
+    values: dict[str, Any] = {}
+    for section, entry in _read_file(config_file_path(home)).items():
+        if isinstance(entry, dict):
+            values |= {f"{section}.{option}": value for option, value in entry.items()}
+        else:
+            values[section] = entry
+    return values
+
+
+class _Environment(EnvSettingsSource):
+    """Lists are given as JSON. One that does not parse is left as it is, for the model to refuse with its name."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The value of a list or section."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -148,7 +146,10 @@ def _describe(error: ValidationError, origins: Mapping[str, str]) -> Iterator[st
     for fault in error.errors(include_url=False, include_context=False):
         place = ".".join(str(part) for part in fault["loc"][:2])
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"][2:])
-        origin = f" ({origins[place]})" if place in origins else ""
+        source = next((origin for name, origin in origins.items() if f"{name}.".startswith(f"{place}.")), None)
+        # A fault of a whole section, such as two options that contradict each other, has no one source.
+        known = place in origins or fault["type"] == "extra_forbidden"
+        origin = f" ({source})" if source is not None and known else ""
         if fault["type"] == "extra_forbidden":
             yield f"{place}{where}{origin}: no such option"
         else:

@@ -1,0 +1,176 @@
+"""`sequencer devnet`: a whole network on this machine with one command.
+
+Responsible for: reading the command line, and making the network's homes or carrying on with those that are there.
+Refuses to do: run the validators (`devnet_run.py`).
+
+Invariants:
+1. One devnet per directory: it holds a lock on DIR/LOCK while it runs.
+2. What is there is never changed silently: other validators or namespaces than asked for are an error with the remedy.
+   Only the ports may change between two starts.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sequencer.cli.errors import UsageFault
+from sequencer.cli.options import SetOption, read_namespace, read_settings
+from sequencer.cli.output import say
+
+if TYPE_CHECKING:
+    from sequencer.cli.homes import NetworkSummary
+    from sequencer.cli.ports import ValidatorPorts
+
+DEFAULT_BASE_PORT = 9000
+DEFAULT_VALIDATORS = 4
+DEFAULT_NAMESPACES = ((1001, "alpha"), (1002, "beta"))
+
+
+def devnet(
+    home: Annotated[Path, typer.Option("--home", metavar="DIR", help="Directory of the network.")] = Path(".devnet"),
+    validators: Annotated[
+        int | None, typer.Option("--validators", metavar="N", help="How many validators; 4 for a new network.")
+    ] = None,
+    base_port: Annotated[
+        int | None,
+        typer.Option(
+            "--base-port",
+            metavar="PORT",
+            help="Validator i listens on PORT + 10 i (p2p), + 2 (RPC) and + 3 (metrics). 9000; 0 picks free ports.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
+    ] = None,
+    settings: SetOption = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Remove what is there and make a new network.")] = False,
+    ready_timeout_s: Annotated[
+        float, typer.Option("--ready-timeout", min=1, metavar="SECONDS", help="How long to wait for the validators.")
+    ] = 120.0,
+) -> None:
+    """Run a development network on this machine.
+
+    It stays in the foreground until Ctrl-C. A second start in the same directory carries on from what is there.
+    """
+    from sequencer.cli import devnet_run
+    from sequencer.cli.homes import RUNNING_NAME, remove_network
+
+    home = home.absolute()
+    wanted = tuple(sorted(read_namespace(entry) for entry in namespace)) if namespace else None
+    with locked(home):
+        if reset:
+            remove_network(home)
+        summary, ports = prepare(home, validators, wanted, base_port, read_settings(None, settings))
+        (home / RUNNING_NAME).unlink(missing_ok=True)
+        network = devnet_run.Network(home, summary, tuple(ports))
+        raise typer.Exit(devnet_run.run(network, ready_timeout_s))
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds DIR/LOCK. Raises `UsageFault` if another devnet has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip()
+            raise UsageFault(
+                f"a devnet runs in {directory} already (process {owner or 'unknown'}); stop it, or use another --home"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prepare(
+    home: Path,
+    validators: int | None,
+    namespaces: tuple[tuple[int, str], ...] | None,
+    base_port: int | None,
+    settings: dict[str, Any],
+) -> tuple["NetworkSummary", list["ValidatorPorts"]]:
+    """Makes the homes, or checks those that are there against what was asked for; their files hold the ports then."""
+    from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, load_summary, make_network, require_validator_count
+
+    summary = load_summary(home)
+    count = validators if validators is not None else (summary.validators if summary else DEFAULT_VALIDATORS)
+    require_validator_count(count)
+    if summary is None:
+        ports = _choose_ports(DEFAULT_BASE_PORT if base_port is None else base_port, count)
+        plan = NetworkPlan(
+            "devnet",
+            namespaces or DEFAULT_NAMESPACES,
+            [{"preset": "devnet", **_settings(ports, index, settings)} for index in range(count)],
+            DEVNET_ANCHOR_STEP,
+        )
+        say(f"making {count} validators in {home}")
+        return make_network(home, plan), ports
+    if count != summary.validators:
+        raise UsageFault(
+            f"the network in {home} has {summary.validators} validators, not {count}; leave --validators out to carry "
+            "on with it, or add --reset to remove it and make a new one"
+        )
+    if namespaces is not None and namespaces != tuple(sorted(summary.namespaces)):
+        there = ", ".join(f"{number}:{name}" for number, name in summary.namespaces)
+        raise UsageFault(
+            f"the network in {home} has the namespaces {there}; leave --namespace out to carry on with it, or add "
+            "--reset to remove it and make a new one"
+        )
+    say(f"carrying on with the network in {home}")
+    return summary, _carry_on(home, count, base_port, settings)
+
+
+def _choose_ports(base_port: int, count: int) -> list["ValidatorPorts"]:
+    from sequencer.cli.ports import free_ports, ports_from_base, require_free
+
+    if base_port == 0:
+        return free_ports(count)
+    ports = ports_from_base(base_port, count)
+    require_free(ports)
+    return ports
+
+
+def _carry_on(home: Path, count: int, base_port: int | None, settings: dict[str, Any]) -> list["ValidatorPorts"]:
+    """The ports of an existing network: as they are, or as asked for, in which case the files are written again."""
+    from sequencer.cli.homes import validator_home, write_home
+    from sequencer.cli.ports import ValidatorPorts, require_free, taken_ports
+    from sequencer.node.config_loading import load_config, values_in_file
+
+    there = []
+    for index in range(count):
+        config = load_config(validator_home(home, index))
+        there.append(ValidatorPorts(config.p2p.port, config.rpc.port, config.metrics.port))
+    if base_port is None or (base_port == 0 and not taken_ports(there)):
+        require_free(there)
+        ports = there
+    else:
+        ports = _choose_ports(base_port, count)
+    if ports != there or settings:
+        for index in range(count):
+            own_home = validator_home(home, index)
+            write_home(own_home, {**values_in_file(own_home), **_settings(ports, index, settings)}, None)
+    return ports
+
+
+def _settings(ports: list["ValidatorPorts"], own: int, settings: dict[str, Any]) -> dict[str, Any]:
+    from sequencer.cli.ports import LOOPBACK
+
+    return {
+        "p2p.port": ports[own].p2p,
+        "p2p.peers": [
+            {"index": index, "address": f"{LOOPBACK}:{entry.p2p}"} for index, entry in enumerate(ports) if index != own
+        ],
+        "rpc.port": ports[own].rpc,
+        "metrics.port": ports[own].metrics,
+        **settings,
+    }

@@ -1,0 +1,239 @@
+"""Runs a devnet whose homes are made: starts the validators, says when they answer, watches them, stops them.
+
+Responsible for: the life of the processes, `devnet.json`, the banner and the status line.
+Refuses to do: make or change homes (`devnet.py`).
+
+Invariants:
+1. `devnet.json` stands only while the network runs, and is written once every running validator is ready.
+2. A validator that dies is reported once, with the end of its log; the others go on, unless too few are left to begin.
+3. When `run` returns, no validator is left, however it came to return.
+"""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from sequencer.cli.children import POLL_S as CHILD_POLL_S
+from sequencer.cli.children import Child, start_child, stop_children, wait_ended
+from sequencer.cli.devnet_status import Figures, fetch_figures, fetch_readiness, new_client, status_line
+from sequencer.cli.errors import CommandError, ExitCode
+from sequencer.cli.homes import RUNNING_NAME, NetworkSummary, validator_home, write_whole
+from sequencer.cli.output import print_text, printable, say
+from sequencer.cli.ports import LOOPBACK, ValidatorPorts
+from sequencer.keys.genesis_file import load_genesis
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_READY_POLL_S = 0.2
+_STATUS_INTERVAL_S = 1.0
+_PLAIN_STATUS_INTERVAL_S = 10.0  # a log file needs no line a second
+_PROGRESS_INTERVAL_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network whose homes are made."""
+
+    directory: Path
+    summary: NetworkSummary
+    ports: tuple[ValidatorPorts, ...]
+
+    def home(self, index: int) -> Path:
+        """A validator's home."""
+        return validator_home(self.directory, index)
+
+    def rpc_url(self, index: int) -> str:
+        """A validator's RPC address."""
+        return f"http://{LOOPBACK}:{self.ports[index].rpc}"
+
+    def metrics_url(self, index: int) -> str:
+        """A validator's metrics page."""
+        return f"http://{LOOPBACK}:{self.ports[index].metrics}/metrics"
+
+
+@dataclass(slots=True)
+class _Terminal:
+    """Lines on standard error, the last of which may be a status line that is written over."""
+
+    is_live: bool = field(default_factory=sys.stderr.isatty)
+    shown: bool = False
+
+    def say(self, message: str) -> None:
+        self.clear()
+        say(message)
+
+    def show(self, line: str) -> None:
+        if not self.is_live:
+            say(line)
+            return
+        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.flush()
+        self.shown = True
+
+    def clear(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self.shown = False
+
+
+def run(network: Network, ready_timeout_s: float) -> int:
+    """Runs the network until a signal ends it. Returns the exit code; raises `CommandError` if it did not come up."""
+    return trio.run(_run, network, ready_timeout_s)
+
+
+async def _run(network: Network, ready_timeout_s: float) -> int:
+    terminal = _Terminal()
+    children: list[Child] = []
+    # Under nohup SIGHUP is ignored, and stays so.
+    watched = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    with trio.open_signal_receiver(*watched) as signals:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
+                for index in range(network.summary.validators):
+                    # In the main thread, not a worker: the kernel ties a child to the thread that forked it.
+                    children.append(start_child(index, network.home(index)))
+                    nursery.start_soon(_report_end, children[-1], terminal)
+                await _wait_ready(network, children, terminal, ready_timeout_s)
+                description = await trio.to_thread.run_sync(_describe, network, children)
+                write_whole(network.directory / RUNNING_NAME, json.dumps(description, indent=2) + "\n")
+                terminal.clear()
+                print_text(_banner(network))
+                await _show_status(network, children, terminal)
+        finally:
+            terminal.clear()
+            (network.directory / RUNNING_NAME).unlink(missing_ok=True)
+            with trio.CancelScope(shield=True):
+                await _stop(children, signals)
+    return ExitCode.SUCCESS
+
+
+async def _stop(children: Sequence[Child], signals: AsyncIterator[int]) -> None:
+    say("stopping the validators (a second signal kills them)")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
+        for child in await stop_children(children):
+            say(f"validator-{child.index} did not stop in time and was killed")
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+        return
+
+
+async def _report_end(child: Child, terminal: _Terminal) -> None:
+    await wait_ended(child)
+    terminal.say(f"validator-{child.index} {child.describe_end()}. The end of {child.log_file}:")
+    for line in child.last_log_lines():
+        terminal.say(f"  | {printable(line)}")
+
+
+async def _wait_ready(network: Network, children: Sequence[Child], terminal: _Terminal, timeout_s: float) -> None:
+    """Returns once every running validator is ready. Raises `CommandError` when that cannot happen any more."""
+    quorum = 2 * len(children) // 3 + 1
+    deadline, next_line = trio.current_time() + timeout_s, trio.current_time() + _PROGRESS_INTERVAL_S
+    async with new_client() as client:
+        while True:
+            running = [child for child in children if child.is_running]
+            if len(running) < quorum:
+                await trio.sleep(2 * CHILD_POLL_S)  # the reports of those that died come first
+                raise CommandError(f"{len(running)} of {len(children)} validators are running, {quorum} are needed")
+            states = {child.index: await fetch_readiness(client, network.rpc_url(child.index)) for child in running}
+            waiting = [f"validator-{index}: {reason}" for index, (is_ready, reason) in states.items() if not is_ready]
+            if not waiting:
+                return
+            line = f"{len(running) - len(waiting)} of {len(children)} validators ready; {'; '.join(waiting)}"
+            if trio.current_time() > deadline:
+                raise CommandError(f"after {timeout_s:g} s {line} (logs: {network.directory}/validator-*/node.log)")
+            if terminal.is_live or trio.current_time() >= next_line:
+                terminal.show(printable(line))
+                next_line = trio.current_time() + _PROGRESS_INTERVAL_S
+            await trio.sleep(_READY_POLL_S)
+
+
+async def _show_status(network: Network, children: Sequence[Child], terminal: _Terminal) -> None:
+    """Shows figures until it is cancelled. Raises `CommandError` when no validator is left."""
+    interval_s = _STATUS_INTERVAL_S if terminal.is_live else _PLAIN_STATUS_INTERVAL_S
+    before: tuple[int, float, Figures] | None = None
+    async with new_client() as client:
+        while True:
+            running = [child for child in children if child.is_running]
+            if not running:
+                await trio.sleep(2 * CHILD_POLL_S)
+                raise CommandError("no validator is left")
+            source = running[0].index
+            figures, now = await fetch_figures(client, network.metrics_url(source)), trio.current_time()
+            if figures is None:
+                terminal.show(f"validator-{source} does not answer")
+            else:
+                same = before if before is not None and before[0] == source else None
+                elapsed_s = now - same[1] if same else 0.0
+                terminal.show(status_line(figures, same[2] if same else None, elapsed_s, len(running), len(children)))
+                before = (source, now, figures)
+            await trio.sleep(interval_s)
+
+
+def _describe(network: Network, children: Sequence[Child]) -> dict[str, Any]:
+    """The content of `devnet.json`."""
+    # Here and not above: the network library takes a second to import, and this runs beside the validators' start.
+    from p2p.identity import peer_id_of
+
+    genesis = load_genesis(network.home(0) / "config" / "genesis.toml")
+    validators = [
+        {
+            "index": child.index,
+            "name": f"validator-{child.index}",
+            "home": str(network.home(child.index)),
+            "pid": child.process.pid if child.is_running else None,
+            "rpc": network.rpc_url(child.index),
+            "metrics": network.metrics_url(child.index),
+            "peer_id": str(peer_id_of(genesis.validators[child.index].node_public_key)),
+        }
+        for child in children
+    ]
+    return {
+        "chain_id": network.summary.chain_id,
+        "genesis_hash": f"0x{genesis.chain_id.hex()}",
+        "validators": validators,
+        "l1": None,
+        "contracts": {},
+        "namespaces": [{"id": number, "name": name} for number, name in network.summary.namespaces],
+        "accounts": [],
+    }
+
+
+def _banner(network: Network) -> str:
+    namespaces = network.summary.namespaces
+    namespace = namespaces[0][0] if namespaces else 0
+    request = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "seq_sendTransaction",
+        "params": {"namespace": namespace, "data": "0x" + b"hello".hex()},
+    }
+    home = shlex.quote(str(network.home(0)))
+    lines = ["", f"  Chain {network.summary.chain_id}", ""]
+    for index in range(network.summary.validators):
+        lines.append(f"  validator-{index}   RPC {network.rpc_url(index)}   metrics {network.metrics_url(index)}")
+    lines += ["", *(f"  namespace {number}   {name}" for number, name in namespaces)]
+    if namespaces:
+        lines += [
+            "",
+            "  Send a transaction:",
+            f"    curl -s {network.rpc_url(0)} -H 'content-type: application/json' -d '{json.dumps(request)}'",
+            f"    sequencer tx send {namespace} --text hello --wait final --home {home}",
+            "  Follow a namespace, with every proof checked:",
+            f"    sequencer namespace follow {namespace} --home {home}",
+        ]
+    lines += ["", f"  Logs: {network.directory}/validator-*/node.log   Details: {network.directory / RUNNING_NAME}"]
+    lines += ["  Ctrl-C stops the network; the next start carries on from here.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""`sequencer testnet`: the files of a network whose validators run on machines or containers of their own."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sequencer.cli.errors import UsageFault
+from sequencer.cli.options import JsonOption, PresetOption, SetOption, read_namespace, read_settings
+from sequencer.cli.output import print_fields, print_json, say
+
+DEFAULT_NAMESPACES = ((1001, "alpha"), (1002, "beta"))
+P2P_PORT = 9000
+
+
+def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
+    output: Annotated[Path, typer.Option("--output", help="Directory for the homes; made if missing.")],
+    validators: Annotated[int, typer.Option("--validators", help="How many validators.")] = 4,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--address",
+            metavar="HOST[:PORT]",
+            help="Where a validator is reached by the others, once for each; validator-0:9000 and so on if not given.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "testnet",
+    preset: PresetOption = None,
+    settings: SetOption = None,
+    if_absent: Annotated[bool, typer.Option("--if-absent", help="Leave a network that is there as it is.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the files of a whole network.
+
+    Keys, genesis and configuration of every validator, and a compose file that runs them. Their RPC and metrics listen
+    on all addresses: protect them, or set rpc.host and metrics.host.
+    """
+    from sequencer.cli.compose import render_compose
+    from sequencer.cli.homes import (
+        NetworkPlan,
+        load_summary,
+        make_network,
+        require_validator_count,
+        validator_home,
+        write_whole,
+    )
+
+    require_validator_count(validators)
+    summary = load_summary(output)
+    if summary is not None and not if_absent:
+        raise UsageFault(f"{output} holds a network already; name another directory")
+    if summary is None:
+        addresses = _addresses(address, validators)
+        everywhere = dict.fromkeys(("p2p.host", "rpc.host", "metrics.host"), "0.0.0.0")  # noqa: S104 (other machines)
+        common = everywhere | read_settings(preset, settings)
+        plan = NetworkPlan(
+            name,
+            [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES,
+            [_settings(common, addresses, index) for index in range(validators)],
+        )
+        summary = make_network(output, plan)
+        write_whole(output / "docker-compose.yml", render_compose(validators, f"{os.getuid()}:{os.getgid()}"))
+        say(f"made {validators} validators in {output}")
+    fields: dict[str, Any] = {
+        "name": summary.name,
+        "chain_id": summary.chain_id,
+        "homes": [str(validator_home(output, index)) for index in range(summary.validators)],
+    }
+    if as_json:
+        print_json(fields)
+    else:
+        print_fields({**fields, "homes": " ".join(fields["homes"])})
+
+
+def _addresses(entries: list[str] | None, count: int) -> list[str]:
+    from sequencer.node.config import split_address
+
+    if not entries:
+        return [f"validator-{index}:{P2P_PORT}" for index in range(count)]
+    if len(entries) != count:
+        raise UsageFault(f"--address is given {len(entries)} times, for {count} validators")
+    addresses = [entry if entry.rpartition(":")[2].isdigit() else f"{entry}:{P2P_PORT}" for entry in entries]
+    for entry in addresses:
+        try:
+            split_address(entry)
+        except ValueError as error:
+            raise UsageFault(f"--address {entry}: {error}") from error
+    if len(set(addresses)) != count:
+        raise UsageFault("two validators have the same --address")
+    return addresses
+
+
+def _settings(common: dict[str, Any], addresses: list[str], own: int) -> dict[str, Any]:
+    port = int(addresses[own].rpartition(":")[2])
+    peers = [{"index": index, "address": entry} for index, entry in enumerate(addresses) if index != own]
+    return {"p2p.port": port, "p2p.peers": peers, **common}

@@ -1,0 +1,71 @@
+"""Who this node is: its keys and the genesis, and whether its configuration fits them.
+
+Responsible for: loading what stands beside the configuration in a home, and the checks that need more than one of them.
+Refuses to do: open the database, lock the home, or keep a record of what was signed.
+
+Invariants:
+1. A node whose node key and BLS key do not stand in one genesis entry never starts.
+"""
+
+from dataclasses import dataclass
+
+from consensus.bls import BlsKey
+from consensus.genesis import Genesis
+from consensus.numbers import ValidatorIndex
+from consensus.signing import NodeKey
+from sequencer.keys.genesis_file import load_genesis
+from sequencer.keys.key_files import load_bls_key, load_node_key
+from sequencer.node.config import NodeConfig
+from sequencer.node.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedValidator:
+    """A validator that is ready to start: the chain, its place in it, and its keys."""
+
+    genesis: Genesis
+    index: ValidatorIndex
+    node_key: NodeKey
+    bls_key: BlsKey
+
+
+def load_validator(config: NodeConfig) -> LoadedValidator:
+    """Loads genesis and keys of `config.home` and checks that all fit together.
+
+    Raises `ConfigError`, `GenesisFileError` or `KeyFileError`, each with what has to be mended.
+    """
+    genesis = load_genesis(config.genesis_file)
+    node_key, bls_key = load_node_key(config.keys_dir), load_bls_key(config.keys_dir)
+    index = genesis.validator_set.index_of(node_key.public_key)
+    if index is None:
+        raise ConfigError(
+            f"{config.home} is not a validator of this chain",
+            [f"the genesis has no entry with the node key 0x{node_key.public_key.hex()}"],
+        )
+    if genesis.validators[index].bls_public_key != bls_key.public_key:
+        raise ConfigError(
+            f"{config.home} cannot run as validator {index}",
+            ["its BLS key is not the one in the genesis; `sequencer keys show` prints what is here"],
+        )
+    check_with_genesis(config, genesis, index)
+    return LoadedValidator(genesis, index, node_key, bls_key)
+
+
+def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex) -> None:
+    """Raises `ConfigError` where the configuration of validator `own` does not fit the chain."""
+    count = len(genesis.validators)
+    problems = [
+        f"p2p.peers: there is no validator {peer.index}, the genesis has {count}"
+        for peer in config.p2p.peers
+        if peer.index >= count
+    ]
+    missing = sorted(set(range(count)) - {peer.index for peer in config.p2p.peers} - {own})
+    if missing:
+        problems.append(f"p2p.peers: no address of validator {', '.join(map(str, missing))}")
+    if config.mempool.batch_bytes_target > genesis.parameters.batch_bytes_max:
+        problems.append(
+            f"mempool.batch_bytes_target ({config.mempool.batch_bytes_target}) is above the chain's "
+            f"batch_bytes_max ({genesis.parameters.batch_bytes_max})"
+        )
+    if problems:
+        raise ConfigError(f"the configuration of {config.home} does not fit its genesis", problems)
