@@ -1,0 +1,146 @@
+"""The transactions that wait at this validator.
+
+Responsible for: taking requests in, giving batches out, and answering for every transaction in between.
+Refuses to do: read a clock, sign, store or send. A sealed transaction is the lane's affair (`sequencer/lanes`).
+
+Invariants:
+1. Every admitted transaction leaves exactly once, in a draft or in the list that `expire` returns: none silently.
+2. A transaction expires only before it is drafted, so never after a receipt.
+3. What expired, or was in an abandoned draft, may be sent again at once.
+4. A draft, header and signature included, stays within BATCH_BYTES_TARGET, or holds one transaction if the target is
+   smaller than that; it never passes the genesis's batch_bytes_max. A draft is never empty.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consensus.clock import Now
+from consensus.genesis import Genesis
+from consensus.numbers import Digest, Epoch, Hash, NamespaceId, Seq, ValidatorIndex
+from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES
+from sequencer.mempool.admission import Admission, Refused, Submission
+from sequencer.mempool.bounds import MempoolBounds
+from sequencer.mempool.draft import BATCH_OVERHEAD_BYTES, SEGMENT_OVERHEAD_BYTES, Draft, LanePlace, make_draft
+from sequencer.mempool.errors import Refusal
+from sequencer.mempool.fair_share import FairShare
+from sequencer.mempool.queues import NamespaceQueue, Ticket
+from sequencer.mempool.seal import Backlog, OwnLane, seal_at_mono_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """An admitted transaction whose time to live ended before it was sealed."""
+
+    ticket: int
+    number: int
+    hash: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceStats:
+    """Counters since the start, and what waits now."""
+
+    admitted: int
+    sealed: int
+    expired: int
+    refused: dict[Refusal, int]
+    waiting_count: int
+    waiting_bytes: int
+    oldest_age_ms: float
+
+
+class Mempool:
+    """See the module's invariants."""
+
+    def __init__(self, chain: Genesis, index: ValidatorIndex, bounds: MempoolBounds) -> None:
+        """`index`: whose lane the drafts are for."""
+        self._index = index
+        self._bounds = bounds
+        self._batches_max = chain.parameters.lane_report_batches
+        self._queues = {namespace.id: NamespaceQueue(namespace.id) for namespace in chain.namespaces}
+        self._admission = Admission(bounds, chain.parameters.tx_bytes_max)
+        self._fair_share = FairShare(SEGMENT_OVERHEAD_BYTES)
+        one_item = BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES + LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
+        batch_bytes = min(chain.parameters.batch_bytes_max, max(bounds.batch_bytes_target, one_item))
+        self._room_bytes = batch_bytes - BATCH_OVERHEAD_BYTES
+        self._next_ticket = 1
+        self._since_mono_ms = 0.0
+        self._last_sealed_mono_ms = -math.inf
+        self.unknown_namespace_count = 0  # transactions refused for a namespace that has no queue to count them
+
+    def submit(self, namespace: int, items: Sequence[bytes], now: Now) -> Submission:
+        """Admits or refuses each item of one request. The caller bounds the request (REQUEST_BYTES_MAX)."""
+        ticket = Ticket(self._next_ticket, now)
+        self._next_ticket += 1
+        queue = self._queues.get(NamespaceId(namespace))
+        if queue is None:
+            self.unknown_namespace_count += len(items)
+            refused = tuple(Refused(number, Refusal.UNKNOWN_NAMESPACE) for number in range(len(items)))
+            return Submission(ticket.id, (), refused)
+        was_empty = self._admission.entry_count == 0
+        submission = self._admission.admit(queue, ticket, items)
+        if submission.admitted:
+            if was_empty:
+                self._since_mono_ms = now.mono_ms
+            self._fair_share.enter(queue)
+        return submission
+
+    def expire(self, now: Now) -> list[Expired]:
+        """Gives up what has waited longer than the time to live. Call it about once a second."""
+        self._admission.seen.advance(now.mono_ms)
+        found = []
+        for queue in self._queues.values():
+            if not queue.entries:
+                continue
+            before = queue.byte_count
+            for waiting in queue.expire(now.mono_ms - self._bounds.ttl_ms):
+                self._admission.seen.forget(waiting.hash)
+                found.append(Expired(waiting.ticket.id, waiting.number, waiting.hash))
+                self._admission.note_left(1, 0)
+            self._admission.note_left(0, before - queue.byte_count)
+        return found
+
+    def seal_due(self, now: Now, own: OwnLane) -> bool:
+        """Whether a batch should be drafted now."""
+        at_mono_ms = self.next_seal_ms(own)
+        return at_mono_ms is not None and at_mono_ms <= now.mono_ms
+
+    def next_seal_ms(self, own: OwnLane) -> float | None:
+        """When a batch is due, on the monotonic clock; None: not before another event."""
+        backlog = Backlog(self._admission.byte_count, self._since_mono_ms, self._last_sealed_mono_ms)
+        return seal_at_mono_ms(backlog, own, self._batches_max, self._bounds)
+
+    def draft(self, now: Now, seq: Seq, prev_digest: Digest, epoch: Epoch) -> Draft | None:
+        """Takes the next batch out of the queues, or None when nothing waits."""
+        taken = self._fair_share.drain(self._room_bytes)
+        if not taken:
+            return None
+        draft = make_draft(LanePlace(epoch, self._index, seq, prev_digest), now.wall_ms, taken)
+        for entry in draft.header.segments:
+            queue = self._queues[entry.namespace]
+            queue.sealed_count += entry.item_count
+            queue.drain_rate.note(entry.byte_count, now.mono_ms)
+            self._admission.note_left(entry.item_count, entry.byte_count)
+        self._since_mono_ms = self._last_sealed_mono_ms = now.mono_ms
+        return draft
+
+    def abandon(self, draft: Draft) -> None:
+        """The draft will not be sealed, or its lane is closed: its transactions may be sent again."""
+        for tx_id in draft.hashes():
+            self._admission.seen.forget(tx_id)
+
+    def stats(self, now: Now) -> dict[NamespaceId, NamespaceStats]:
+        """Per namespace, for metrics."""
+        return {
+            queue.namespace: NamespaceStats(
+                queue.admitted_count,
+                queue.sealed_count,
+                queue.expired_count,
+                dict(queue.refused_counts),
+                len(queue.entries),
+                queue.byte_count,
+                queue.oldest_age_ms(now),
+            )
+            for queue in self._queues.values()
+        }
