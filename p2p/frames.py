@@ -11,7 +11,7 @@ This file is responsible for cutting and bounding. It does no I/O and never look
 3. After a refusal the decoder refuses everything: the place of the next header is unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
 
@@ -40,35 +40,35 @@ class FrameDecoder:
     def __init__(self, bounds: Mapping[int, int]) -> None:
         self.bounds = bounds
         self._buffer = bytearray()
+        self._start = 0
         self._refused: PeerFault | None = None
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of a frame that has not wholly arrived."""
-        return len(self._buffer)
+        """Bytes received and not yet returned as part of a frame."""
+        return len(self._buffer) - self._start
 
     def feed(self, data: bytes) -> None:
         """Take what was read from the stream. `data` may end anywhere."""
+        del self._buffer[: self._start]
+        self._start = 0
         self._buffer += data
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """The whole frames that have arrived, as (kind, body). Raises PeerFault where a header breaks its bound."""
+    def next_frame(self) -> tuple[int, bytes] | None:
+        """The next whole frame, as (kind, body), if it has arrived. Raises PeerFault if its header breaks its bound."""
         if self._refused is not None:
             raise self._refused
-        start = 0
-        try:
-            while len(self._buffer) - start >= _FRAME_HEADER.size:
-                length, kind = _FRAME_HEADER.unpack_from(self._buffer, start)
-                self._check(kind, length)
-                end = start + _FRAME_HEADER.size + length
-                if end > len(self._buffer):
-                    break
-                with memoryview(self._buffer) as view:
-                    body = bytes(view[start + _FRAME_HEADER.size : end])
-                start = end
-                yield kind, body
-        finally:
-            del self._buffer[:start]
+        if self.buffered_bytes < _FRAME_HEADER.size:
+            return None
+        length, kind = _FRAME_HEADER.unpack_from(self._buffer, self._start)
+        self._check(kind, length)
+        begin = self._start + _FRAME_HEADER.size
+        if begin + length > len(self._buffer):
+            return None
+        with memoryview(self._buffer) as view:
+            body = bytes(view[begin : begin + length])
+        self._start = begin + length
+        return kind, body
 
     def _check(self, kind: int, length: int) -> None:
         bytes_max = self.bounds.get(kind)

@@ -1,7 +1,7 @@
 """What keeps a hostile peer's harm on its own side.
 
-This file is responsible for the counting guards: who is muted, how many connections may be half open, how fast a peer
-may open streams, and that a callback of the node is not cut short. It does no I/O of its own.
+This file is responsible for the counting guards: who is muted, how many connections may be half open, how fast
+connections and streams may be opened, and that a callback of the node is not cut short. It does no I/O of its own.
 
 1. Muting concerns an identity that has been proved, never an address.
 2. Whoever floods loses its own oldest half-open connection: the address with the most gives way to the newcomer.
@@ -51,6 +51,24 @@ class Pace:
             return (1 - self._tokens) / self._per_second
         self._tokens -= 1
         return 0.0
+
+
+class AddressPaces:
+    """A pace for each address connections come from; the longest unseen of `addresses_max` is forgotten."""
+
+    def __init__(self, *, burst: int, per_second: float, addresses_max: int) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._addresses_max = addresses_max
+        self._paces: OrderedDict[str, Pace] = OrderedDict()
+
+    def allows(self, address: str, now: float) -> bool:
+        """Whether one more connection from `address` keeps to its pace."""
+        pace = self._paces.pop(address, None) or Pace(burst=self._burst, per_second=self._per_second, now=now)
+        self._paces[address] = pace
+        while len(self._paces) > self._addresses_max:
+            self._paces.popitem(last=False)
+        return pace.take(now) == 0
 
 
 class HardClosable(Protocol):

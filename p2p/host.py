@@ -24,7 +24,7 @@ from libp2p.peer.id import ID
 from p2p.bounds import LinkBounds, LinkTimes
 from p2p.errors import HandshakeFailed, PeerFault, PortInUse, RequestFailed
 from p2p.frames import encode_frame
-from p2p.guards import HalfOpenTable, MuteList, Shelter
+from p2p.guards import AddressPaces, HalfOpenTable, MuteList, Shelter
 from p2p.identity import decode_public_key, decode_secret, peer_id_of
 from p2p.libp2p_inside import Connection, Upgrader, quiet_library
 from p2p.link import Link
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 HALF_OPEN_MAX = 128
 HALF_OPEN_PER_ADDRESS_MAX = 32
+CONNECTIONS_BURST_PER_ADDRESS = 64
+CONNECTIONS_PER_SECOND_PER_ADDRESS = 16
+ADDRESSES_REMEMBERED_MAX = 4_096
 UNOPENED_LINKS_PER_PEER_MAX = 2
 
 _log = structlog.get_logger(__name__)
@@ -99,6 +102,11 @@ class ValidatorHost:
             raise ValueError("peers must be the other validators, each index and each key once")
         self._mutes = MuteList()
         self._half_open = HalfOpenTable(connections_max=HALF_OPEN_MAX, per_address_max=HALF_OPEN_PER_ADDRESS_MAX)
+        self._paces = AddressPaces(
+            burst=CONNECTIONS_BURST_PER_ADDRESS,
+            per_second=CONNECTIONS_PER_SECOND_PER_ADDRESS,
+            addresses_max=ADDRESSES_REMEMBERED_MAX,
+        )
         self._nursery: trio.Nursery | None = None
         self._fatal_error: Exception | None = None
         self._serial = 0
@@ -168,6 +176,8 @@ class ValidatorHost:
                 return False
             current.close("replaced")
             await current.ended.wait()
+        if link not in record.unopened:
+            return False
         record.link = link
         record.unopened.remove(link)
         link.mark_announced()
@@ -211,6 +221,10 @@ class ValidatorHost:
         try:
             address = str(stream.socket.getpeername()[0])
         except OSError:
+            stream.socket.close()
+            return
+        if not self._paces.allows(address, trio.current_time()):
+            self.counters.connections_refused["too_fast"] += 1
             stream.socket.close()
             return
         socket = Socket(stream, is_initiator=False)
@@ -268,7 +282,7 @@ class ValidatorHost:
         pause_ms = float(self.times.redial_first_ms)
         while True:
             await self._wait_while_muted(record)
-            if await self._dial(record):
+            if await self._dial(record) * 1_000 > self.times.redial_last_ms:
                 pause_ms = self.times.redial_first_ms
             await trio.sleep(pause_ms * self._jitter.uniform(0.5, 1.0) / 1_000)
             pause_ms = min(2 * pause_ms, self.times.redial_last_ms)
@@ -279,15 +293,15 @@ class ValidatorHost:
             await trio.sleep_until(until)
             until = self._mutes.muted_until(record.peer.index, trio.current_time())
 
-    async def _dial(self, record: _PeerRecord) -> bool:
-        """Dial once and keep the link to its end. True if it had opened."""
+    async def _dial(self, record: _PeerRecord) -> float:
+        """Dial once and keep the link to its end. Returns for how many seconds it was open."""
         self.counters.dials += 1
         try:
             connection = await self._upgrade(await self._connect(record.peer), record.peer_id)
         except HandshakeFailed as failure:
             self.counters.dials_failed[failure.reason] += 1
             record.last_reason = failure.reason
-            return False
+            return 0.0
         return await self._keep_link(record, connection)
 
     async def _connect(self, peer: Peer) -> Socket:
@@ -302,8 +316,8 @@ class ValidatorHost:
 
     # Links.
 
-    async def _keep_link(self, record: _PeerRecord, connection: Connection) -> bool:
-        """Run a link to its end. True if it had opened."""
+    async def _keep_link(self, record: _PeerRecord, connection: Connection) -> float:
+        """Run a link to its end. Returns for how many seconds it was open."""
         self._serial += 1
         link = Link(peer=record.peer.index, serial=self._serial, connection=connection, owner=self)
         record.unopened.append(link)
@@ -311,9 +325,11 @@ class ValidatorHost:
             record.unopened.pop(0).close("replaced")
         try:
             await link.run()
+        except Exception as error:  # noqa: BLE001 - judged by `report`
+            self.report(link.peer, error)
         finally:
             self._forget(record, link)
-        return link.opened_at is not None
+        return 0.0 if link.opened_at is None else trio.current_time() - link.opened_at
 
     def _forget(self, record: _PeerRecord, link: Link) -> None:
         if link in record.unopened:

@@ -176,8 +176,8 @@ class _Negotiation(ReadWriteCloser):
 class Stream:
     """One stream of a connection. One task may read it and one may write it."""
 
-    def __init__(self, muxer: Yamux, stream: YamuxStream, protocol: str) -> None:
-        self.protocol = protocol
+    def __init__(self, muxer: Yamux, stream: YamuxStream) -> None:
+        self.protocol = ""
         self._muxer = muxer
         self._stream = stream
 
@@ -291,18 +291,21 @@ class Connection:
         """Wait until streams can be opened."""
         await self._muxer.event_started.wait()
 
-    async def open_stream(self, protocol: str) -> Stream:
-        """A new stream on which the other side speaks `protocol`. Raises ConnectionLost if it does not."""
-        stream = None
+    async def open_stream(self) -> Stream:
+        """A new stream; `speak` comes next. Raises ConnectionLost."""
         try:
-            stream = Stream(self._muxer, await self._muxer.open_stream(), protocol)
+            return Stream(self._muxer, await self._muxer.open_stream())
+        except Exception as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def speak(self, stream: Stream, protocol: str) -> None:
+        """Agree with the other side that a stream of ours carries `protocol`. Raises ConnectionLost if it does not."""
+        try:
             communicator = MultiselectCommunicator(_Negotiation(stream))
             await self._client.select_one_of([TProtocol(protocol)], communicator, _NEVER_S)
         except Exception as error:
-            if stream is not None:
-                await stream.reset()
             raise ConnectionLost(f"{protocol}: {error}") from error
-        return stream
+        stream.protocol = protocol
 
     async def accept_stream(self) -> Stream:
         """The next stream the other side opens; its protocol is not chosen yet. Raises ConnectionLost."""
@@ -312,10 +315,10 @@ class Connection:
             raise ConnectionLost(str(error)) from error
         if not isinstance(stream, YamuxStream):
             raise ConnectionLost("not a stream of Yamux")
-        return Stream(self._muxer, stream, "")
+        return Stream(self._muxer, stream)
 
-    async def choose_protocol(self, stream: Stream, protocols: tuple[str, ...]) -> None:
-        """Let the other side choose among `protocols` for a stream it opened. Raises ConnectionLost if it cannot."""
+    async def listen(self, stream: Stream, protocols: tuple[str, ...]) -> None:
+        """Let the other side choose one of `protocols` for a stream of its own. Raises ConnectionLost if it cannot."""
         try:
             multiselect = Multiselect({TProtocol(protocol): None for protocol in protocols})
             chosen, _ = await multiselect.negotiate(MultiselectCommunicator(_Negotiation(stream)), _NEVER_S)

@@ -31,6 +31,9 @@ from p2p.writer import Writer
 
 URGENT_PROTOCOL = "/shared-sequencer/link/1"
 BULK_PROTOCOL = "/shared-sequencer/link/1/bulk"
+FRAMES_PER_TURN = 64
+"""So many frames are dispatched before the other tasks of the process get a turn."""
+
 PROTOCOLS = (URGENT_PROTOCOL, BULK_PROTOCOL, REQUEST_PROTOCOL)
 
 
@@ -78,7 +81,7 @@ class Link:
         self._nursery: trio.Nursery | None = None
         self._closing = trio.Event()
         self._opened = trio.Event()
-        self._hello_received = False
+        self._greeted = False
         self._hello_written = trio.Event()
         self._choosing: dict[Stream, float] = {}
         self._incoming: set[str] = set()
@@ -186,7 +189,7 @@ class Link:
             now = trio.current_time()
             if self._liveness.tick(now, self._connection.received_at):
                 self.close("silence")
-            elif not self._hello_received and now - self._began_at > times.handshake_ms / 1_000:
+            elif not self._greeted and now - self._began_at > times.handshake_ms / 1_000:
                 self.close("no_hello")
             if now >= heartbeat_due:
                 heartbeat_due = now + times.heartbeat_ms / 1_000
@@ -202,8 +205,9 @@ class Link:
 
     async def _write(self) -> None:
         await self._connection.started()
-        urgent = await self._connection.open_stream(URGENT_PROTOCOL)
-        bulk = await self._connection.open_stream(BULK_PROTOCOL)
+        urgent, bulk = await self._connection.open_stream(), await self._connection.open_stream()
+        await self._connection.speak(urgent, URGENT_PROTOCOL)
+        await self._connection.speak(bulk, BULK_PROTOCOL)
         hello = self._owner.events.hello()
         if len(hello) > self._owner.bounds.hello_bytes_max:
             raise ValueError(f"our own hello of {len(hello)} bytes is over its bound")
@@ -221,7 +225,7 @@ class Link:
         """One stream the other side opened. Losing a request's stream is no loss of the link."""
         self._choosing[stream] = trio.current_time()
         try:
-            await self._connection.choose_protocol(stream, PROTOCOLS)
+            await self._connection.listen(stream, PROTOCOLS)
         except ConnectionLost:
             await self._reset_quietly(stream)
             return
@@ -256,37 +260,53 @@ class Link:
 
     async def _read_urgent(self, stream: Stream) -> None:
         decoder = FrameDecoder({KIND_HELLO: self._owner.bounds.hello_bytes_max})
-        while not self._hello_received:
-            data = await stream.read()
-            if not data:
-                return
-            decoder.feed(data)
-            for _, hello in decoder.frames():
-                self._hello_received = True
-                decoder.bounds = {**self._owner.bounds.frames, KIND_HEARTBEAT: HEARTBEAT_BYTES}
-                await self._hello_written.wait()
-                if not await self._owner.admit(self, hello):
-                    self.close("replaced")
-                    return
-                self._opened.set()
-                break
+        hello = await _next_frame(stream, decoder)
+        if hello is None:
+            return
+        decoder.bounds = {**self._owner.bounds.frames, KIND_HEARTBEAT: HEARTBEAT_BYTES}
+        await self._hello_written.wait()
+        self._greeted = True
+        if not await self._owner.admit(self, hello):
+            self.close("replaced")
+            return
+        self._opened.set()
         await self._read_frames(stream, decoder)
 
     async def _read_frames(self, stream: Stream, decoder: FrameDecoder) -> None:
-        counters = self._owner.counters
+        """Dispatch what arrives, one frame at a time, until the stream ends."""
+        dispatched = 0
         while True:
-            for kind, body in decoder.frames():
-                if kind == KIND_HEARTBEAT:
-                    self._liveness.heartbeat_received(body, trio.current_time())
-                    continue
-                counters.frames_in[kind] += 1
-                counters.frame_bytes_in[kind] += len(body)
-                await self._owner.shelter.run(partial(self._owner.events.frame_received, self.peer, kind, body))
+            while (frame := decoder.next_frame()) is not None:
+                await self._dispatch(*frame)
+                dispatched += 1
+                if dispatched % FRAMES_PER_TURN == 0:
+                    await trio.lowlevel.checkpoint()
             data = await stream.read()
             if not data:
                 return
             decoder.feed(data)
+
+    async def _dispatch(self, kind: int, body: bytes) -> None:
+        if kind == KIND_HEARTBEAT:
+            self._liveness.heartbeat_received(body, trio.current_time())
+            return
+        counters = self._owner.counters
+        counters.frames_in[kind] += 1
+        counters.frame_bytes_in[kind] += len(body)
+        await self._owner.shelter.run(partial(self._owner.events.frame_received, self.peer, kind, body))
 
     async def _answer(self, kind: int, body: bytes) -> bytes:
         self._owner.counters.requests_in[kind] += 1
         return await self._owner.shelter.run(partial(self._owner.events.request_received, self.peer, kind, body))
+
+
+async def _next_frame(stream: Stream, decoder: FrameDecoder) -> bytes | None:
+    """The body of the next frame; None if the stream ends before it."""
+    while True:
+        frame = decoder.next_frame()
+        if frame is not None:
+            return frame[1]
+        data = await stream.read()
+        if not data:
+            return None
+        decoder.feed(data)

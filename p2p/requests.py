@@ -85,10 +85,11 @@ class Asking:
     async def _perform(self, call: _Call) -> None:
         try:
             await self._keep_pace()
-            call.stream = await self._connection.open_stream(REQUEST_PROTOCOL)
+            call.stream = await self._connection.open_stream()
             if call.abandoned:
                 await self._give_up(call)
                 return
+            await self._connection.speak(call.stream, REQUEST_PROTOCOL)
             await self._writer.transmit(call.stream, encode_request(call.kind, call.body))
             await call.stream.close()
             call.failure = await _read_answer(call.stream, call)
