@@ -21,6 +21,7 @@ from sequencer.client.errors import MalformedAnswer
 T = TypeVar("T")
 
 NUMBER_MAX = 2**53 - 1
+TEXT_LENGTH_MAX = 1_024
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
 _QUANTITY = re.compile(r"0x[1-9a-fA-F][0-9a-fA-F]{0,15}\Z")
 
@@ -99,6 +100,20 @@ class Fields:
     def hash(self, key: str) -> Hash:
         """32 bytes in hex."""
         return Hash(self.data(key, 32))
+
+    def text(self, key: str, length_max: int = TEXT_LENGTH_MAX) -> str:
+        """A string of at most `length_max` characters."""
+        value = self[key]
+        if not isinstance(value, str) or len(value) > length_max:
+            raise MalformedAnswer(f"{self._name}.{key} is a string of at most {length_max} characters")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self[key]
+        if not isinstance(value, bool):
+            raise MalformedAnswer(f"{self._name}.{key} is true or false")
+        return value
 
     def items(self, key: str, read: Callable[[object, str], T]) -> list[T]:
         """A list; `read` gets each value and what to call it in errors."""

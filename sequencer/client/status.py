@@ -1,0 +1,122 @@
+"""Where a transaction stands on the confirmation ladder: the words, and the answer to a status question.
+
+Responsible for: `Status`, `TransactionStatus` and its JSON shape.
+Refuses to do: find anything out.
+
+Invariants:
+1. A transaction climbs received → ordered → final → attested → posted → settled; `expired` and `refused` are ends.
+2. In JSON every field is present; what is not known yet is null.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from consensus.numbers import Hash, Height, Milliseconds, NamespaceId, NamespaceIndex
+from consensus.vocabulary.receipt import Receipt
+from sequencer.client.errors import MalformedAnswer
+from sequencer.client.fields import Fields, JsonObject, namespace_to_json, to_hex
+from sequencer.client.wire import receipt_from_json, receipt_to_json
+
+
+@unique
+class Status(StrEnum):
+    """The rungs, in the order of the ladder, and what is beside it."""
+
+    UNKNOWN = "unknown"  # this node has no record of the hash
+    RECEIVED = "received"  # sealed in a batch of this validator, with a receipt
+    ORDERED = "ordered"  # a fresh quorum certificate covers the batch
+    FINAL = "final"  # committed
+    ATTESTED = "attested"  # more than 2/3 of the stake hold the data and signed the resulting block
+    POSTED = "posted"  # in an L1 block
+    SETTLED = "settled"  # in a finalized L1 block
+    EXPIRED = "expired"  # waited too long to be sealed; it never had a receipt
+    REFUSED = "refused"  # will never be ordered; `reason` says why
+
+
+LADDER = (Status.RECEIVED, Status.ORDERED, Status.FINAL, Status.ATTESTED, Status.POSTED, Status.SETTLED)
+_RANKS = {status: rank for rank, status in enumerate(LADDER)}
+_ENDS = (Status.EXPIRED, Status.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatus:
+    """What a node knows of a transaction. Times are ms since 1970; `position` is its place in the namespace block."""
+
+    hash: Hash
+    status: Status
+    namespace: NamespaceId | None = None
+    height: Height | None = None
+    namespace_index: NamespaceIndex | None = None
+    position: int | None = None
+    section: str | None = None
+    receipt: Receipt | None = None
+    count: int | None = None  # how often the hash was ordered; a repeat is not removed by the network
+    ordered_ms: Milliseconds | None = None
+    final_ms: Milliseconds | None = None
+    attested_ms: Milliseconds | None = None
+    reason: str | None = None
+
+    def has_reached(self, status: Status) -> bool:
+        """Whether it stands at or above a rung of the ladder."""
+        return self.status in _RANKS and _RANKS[self.status] >= _RANKS[status]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can climb no further: expired or refused."""
+        return self.status in _ENDS
+
+
+def status_to_json(status: TransactionStatus) -> JsonObject:
+    """The documented shape; `l1` is null until blocks are posted."""
+    return {
+        "hash": to_hex(status.hash),
+        "namespace": None if status.namespace is None else namespace_to_json(status.namespace),
+        "status": status.status.value,
+        "height": status.height,
+        "namespace_index": status.namespace_index,
+        "position": status.position,
+        "section": status.section,
+        "receipt": None if status.receipt is None else receipt_to_json(status.receipt),
+        "count": status.count,
+        "ordered_ms": status.ordered_ms,
+        "final_ms": status.final_ms,
+        "attested_ms": status.attested_ms,
+        "l1": None,
+        "reason": status.reason,
+    }
+
+
+def status_from_json(value: object) -> TransactionStatus:
+    """The inverse of `status_to_json`."""
+    fields = Fields(value, "status")
+
+    def number(key: str) -> int | None:
+        return None if fields[key] is None else fields.number(key)
+
+    def text(key: str) -> str | None:
+        return None if fields[key] is None else fields.text(key)
+
+    height, index = number("height"), number("namespace_index")
+    ordered, final, attested = number("ordered_ms"), number("final_ms"), number("attested_ms")
+    return TransactionStatus(
+        hash=fields.hash("hash"),
+        status=_read_word(fields.text("status")),
+        namespace=None if fields["namespace"] is None else fields.namespace(),
+        height=None if height is None else Height(height),
+        namespace_index=None if index is None else NamespaceIndex(index),
+        position=number("position"),
+        section=text("section"),
+        receipt=None if fields["receipt"] is None else receipt_from_json(fields["receipt"]),
+        count=number("count"),
+        ordered_ms=None if ordered is None else Milliseconds(ordered),
+        final_ms=None if final is None else Milliseconds(final),
+        attested_ms=None if attested is None else Milliseconds(attested),
+        reason=text("reason"),
+    )
+
+
+def _read_word(word: str) -> Status:
+    try:
+        return Status(word)
+    except ValueError as error:
+        raise MalformedAnswer(f"status.status is no rung of the ladder: {word[:32]!r}") from error

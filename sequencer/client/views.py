@@ -1,0 +1,288 @@
+"""What a node tells of its chain and of itself: blocks, namespaces, peers, progress and health.
+
+Responsible for: the types and their JSON shapes, one definition for node and client.
+Refuses to do: verify anything. Of all this only attested roots can be proved (`verify.py`).
+
+Invariants:
+1. Reading what was written gives the same object.
+2. In JSON every field is present; what is not known, or not yet, is null.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from consensus.numbers import (
+    BlockId,
+    Epoch,
+    Hash,
+    Height,
+    Milliseconds,
+    NamespaceId,
+    NamespaceIndex,
+    ValidatorIndex,
+    View,
+)
+from consensus.vocabulary.anchor import Anchor
+from sequencer.client.errors import MalformedAnswer
+from sequencer.client.fields import Fields, JsonObject, namespace_to_json, to_hex
+from sequencer.client.status import Status
+from sequencer.client.wire import anchor_from_json, anchor_to_json
+
+BLOCK_VERSION = 1
+BlockName = Literal["ordered", "final", "attested"]  # the newest block of that status
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceEntry:
+    """One namespace's part of a block."""
+
+    namespace: NamespaceId
+    index: NamespaceIndex
+    tx_count: int
+    byte_count: int
+    data_root: Hash
+    hash: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """A block. The roots and `namespaces` are those of its execution: None while it is ordered but not executed."""
+
+    height: Height
+    epoch: Epoch
+    view: View
+    block_id: BlockId
+    parent_id: BlockId
+    leader: ValidatorIndex
+    ts_ms: Milliseconds
+    l1_anchor: Anchor  # the effective one
+    status: Status
+    namespaces_root: Hash | None
+    state_root: Hash | None
+    aux_root: Hash | None
+    namespaces: tuple[NamespaceEntry, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """A registered namespace and its newest block; `index`, `height` and `hash` are None before its first."""
+
+    id: NamespaceId
+    name: str
+    index: NamespaceIndex | None
+    height: Height | None
+    hash: Hash | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """A link to another validator."""
+
+    index: ValidatorIndex
+    peer_id: str
+    address: str | None  # host:port as configured or seen
+    connected: bool
+    last_heard_ms: Milliseconds | None
+    round_trip_ms: int | None
+    sent_bytes: int
+    received_bytes: int
+    queued_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """How far a node is. `target_height` is the highest that it knows to exist; `reasons` are those of readiness."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+    view: View
+    ordered_height: Height
+    final_height: Height
+    executed_height: Height
+    attested_height: Height
+    target_height: Height
+    missing_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One check of `/healthz`."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def block_to_json(block: BlockView) -> JsonObject:
+    """The documented shape."""
+    return {
+        "version": BLOCK_VERSION,
+        "height": block.height,
+        "epoch": block.epoch,
+        "view": block.view,
+        "block_id": to_hex(block.block_id),
+        "parent_id": to_hex(block.parent_id),
+        "leader": block.leader,
+        "ts_ms": block.ts_ms,
+        "l1_anchor": anchor_to_json(block.l1_anchor),
+        "namespaces_root": _hex_or_none(block.namespaces_root),
+        "state_root": _hex_or_none(block.state_root),
+        "aux_root": _hex_or_none(block.aux_root),
+        "status": block.status.value,
+        "namespaces": None if block.namespaces is None else [_entry_to_json(entry) for entry in block.namespaces],
+    }
+
+
+def _entry_to_json(entry: NamespaceEntry) -> JsonObject:
+    return {
+        "namespace": namespace_to_json(entry.namespace),
+        "index": entry.index,
+        "tx_count": entry.tx_count,
+        "byte_count": entry.byte_count,
+        "data_root": to_hex(entry.data_root),
+        "hash": to_hex(entry.hash),
+    }
+
+
+def _hex_or_none(data: bytes | None) -> str | None:
+    return None if data is None else to_hex(data)
+
+
+def block_from_json(value: object) -> BlockView:
+    """The inverse of `block_to_json`."""
+    fields = Fields(value, "block")
+    fields.constant("version", BLOCK_VERSION)
+    return BlockView(
+        Height(fields.number("height")),
+        Epoch(fields.number("epoch")),
+        View(fields.number("view")),
+        BlockId(fields.hash("block_id")),
+        BlockId(fields.hash("parent_id")),
+        ValidatorIndex(fields.number("leader")),
+        Milliseconds(fields.number("ts_ms")),
+        anchor_from_json(fields.object("l1_anchor")),
+        _read_status(fields.text("status")),
+        _hash_or_none(fields, "namespaces_root"),
+        _hash_or_none(fields, "state_root"),
+        _hash_or_none(fields, "aux_root"),
+        None if fields["namespaces"] is None else tuple(fields.items("namespaces", _entry_from_json)),
+    )
+
+
+def _read_status(word: str) -> Status:
+    try:
+        return Status(word)
+    except ValueError as error:
+        raise MalformedAnswer(f"block.status is no rung of the ladder: {word[:32]!r}") from error
+
+
+def _hash_or_none(fields: Fields, key: str) -> Hash | None:
+    return None if fields[key] is None else fields.hash(key)
+
+
+def _number_or_none(fields: Fields, key: str) -> int | None:
+    return None if fields[key] is None else fields.number(key)
+
+
+def _entry_from_json(value: object, name: str) -> NamespaceEntry:
+    fields = Fields(value, name)
+    return NamespaceEntry(
+        fields.namespace(),
+        NamespaceIndex(fields.number("index")),
+        fields.number("tx_count"),
+        fields.number("byte_count"),
+        fields.hash("data_root"),
+        fields.hash("hash"),
+    )
+
+
+def namespace_view_to_json(namespace: NamespaceView) -> JsonObject:
+    """`{id, name, index, height, hash}`."""
+    return {
+        "id": namespace_to_json(namespace.id),
+        "name": namespace.name,
+        "index": namespace.index,
+        "height": namespace.height,
+        "hash": _hex_or_none(namespace.hash),
+    }
+
+
+def namespace_view_from_json(value: object, name: str = "namespace") -> NamespaceView:
+    """The inverse of `namespace_view_to_json`."""
+    fields = Fields(value, name)
+    index, height = _number_or_none(fields, "index"), _number_or_none(fields, "height")
+    return NamespaceView(
+        fields.namespace("id"),
+        fields.text("name"),
+        None if index is None else NamespaceIndex(index),
+        None if height is None else Height(height),
+        _hash_or_none(fields, "hash"),
+    )
+
+
+def peer_to_json(peer: PeerView) -> JsonObject:
+    """One link."""
+    return {
+        "index": peer.index,
+        "peer_id": peer.peer_id,
+        "address": peer.address,
+        "connected": peer.connected,
+        "last_heard_ms": peer.last_heard_ms,
+        "round_trip_ms": peer.round_trip_ms,
+        "sent_bytes": peer.sent_bytes,
+        "received_bytes": peer.received_bytes,
+        "queued_bytes": peer.queued_bytes,
+    }
+
+
+def peer_from_json(value: object, name: str = "peer") -> PeerView:
+    """The inverse of `peer_to_json`."""
+    fields = Fields(value, name)
+    last_heard_ms = _number_or_none(fields, "last_heard_ms")
+    return PeerView(
+        ValidatorIndex(fields.number("index")),
+        fields.text("peer_id"),
+        None if fields["address"] is None else fields.text("address"),
+        fields.flag("connected"),
+        None if last_heard_ms is None else Milliseconds(last_heard_ms),
+        _number_or_none(fields, "round_trip_ms"),
+        fields.number("sent_bytes"),
+        fields.number("received_bytes"),
+        fields.number("queued_bytes"),
+    )
+
+
+def sync_status_to_json(status: SyncStatus) -> JsonObject:
+    """The documented shape."""
+    return {
+        "ready": status.ready,
+        "reasons": list(status.reasons),
+        "view": status.view,
+        "ordered_height": status.ordered_height,
+        "final_height": status.final_height,
+        "executed_height": status.executed_height,
+        "attested_height": status.attested_height,
+        "target_height": status.target_height,
+        "missing_batches": status.missing_batches,
+    }
+
+
+def sync_status_from_json(value: object) -> SyncStatus:
+    """The inverse of `sync_status_to_json`."""
+    fields = Fields(value, "sync")
+    return SyncStatus(
+        fields.flag("ready"),
+        tuple(fields.items("reasons", lambda item, name: Fields({name: item}, "sync").text(name))),
+        View(fields.number("view")),
+        Height(fields.number("ordered_height")),
+        Height(fields.number("final_height")),
+        Height(fields.number("executed_height")),
+        Height(fields.number("attested_height")),
+        Height(fields.number("target_height")),
+        fields.number("missing_batches"),
+    )
+
+
+def health_check_to_json(check: HealthCheck) -> JsonObject:
+    """`{name, ok, detail}`."""
+    return {"name": check.name, "ok": check.ok, "detail": check.detail}

@@ -1,0 +1,169 @@
+"""One client's connection: hypercorn's HTTP/1.1 machine on a trio stream, with every wait bounded.
+
+Responsible for: everything here that depends on the inside of hypercorn 0.18, and what its own server leaves open:
+a client that never reads its answers, one that connects and says nothing, an exception that would end the node.
+Refuses to do: know any path or method.
+
+Invariants:
+1. HTTP/1.1 only, one request at a time: what a client can have in progress is bounded by its connections. Upgrades to
+   HTTP/2 are ignored.
+2. Nothing that a client sends or leaves unread ends more than its own connection.
+3. Every connection ends: an unfinished first request after FIRST_REQUEST_SECONDS_MAX, silence after IDLE_SECONDS_MAX,
+   an unread answer after SEND_SECONDS_MAX and what its length allows. Bodies are bounded by their reader.
+4. When a client is gone, what still works for it is cancelled.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import structlog
+import trio
+from h11 import Request as H11Request
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState
+from starlette.types import ASGIApp
+
+from sequencer.rpc.options import (
+    FIRST_REQUEST_SECONDS_MAX,
+    IDLE_SECONDS_MAX,
+    SEND_BYTES_PER_SECOND_MIN,
+    SEND_SECONDS_MAX,
+)
+
+_log = structlog.get_logger()
+_RECEIVE_BYTES = 64 * 1024
+_HEADER_BYTES_MAX = 16 * 1024
+_BODY_EVENTS_MAX = 2  # body chunks of at most _RECEIVE_BYTES that wait for the application
+STATE_KEY = "connection"  # where the application finds its connection in the scope's state
+
+
+def http_config() -> Config:
+    """Hypercorn's settings: its log goes through the standard library, which `telemetry/logs.py` routes."""
+    config = Config()
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.accesslog = None
+    config.include_server_header = False
+    config.h11_max_incomplete_size = _HEADER_BYTES_MAX
+    config.max_app_queue_size = _BODY_EVENTS_MAX
+    config.keep_alive_max_requests = 1_000_000
+    return config
+
+
+class _Http11(H11Protocol):
+    """HTTP/1.1 that stays HTTP/1.1."""
+
+    async def _check_protocol(self, event: H11Request) -> None:
+        """An `Upgrade: h2c` is ignored, which RFC 9110 §7.8 allows."""
+
+
+class Connection:
+    """Serves one stream until either side ends it."""
+
+    def __init__(self, stream: trio.SocketStream, application: ASGIApp, config: Config, context: WorkerContext) -> None:
+        self._stream = stream
+        self._application = ASGIWrapper(cast(ASGIFramework, application))
+        self._config = config
+        self._context = context
+        self._scope = trio.CancelScope()
+        self._idle = trio.CancelScope()
+        self._send_lock = trio.Lock()
+
+    def end(self) -> None:
+        """Ends the connection now, whatever it is doing."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Never raises, apart from cancellation."""
+        try:
+            with self._scope:
+                await self._serve()
+        except Exception as error:  # noqa: BLE001
+            # A fault of the HTTP library that this client has found costs this client its connection.
+            _log.warning("http_connection_failed", error=repr(error))
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    async def _serve(self) -> None:
+        async with TaskGroup() as task_group:
+            self._task_group = task_group
+            self._protocol = _Http11(
+                self._application,
+                self._config,
+                self._context,
+                task_group,
+                ConnectionState({STATE_KEY: self}),
+                False,
+                _address(self._stream.socket.getpeername),
+                _address(self._stream.socket.getsockname),
+                self._send,
+            )
+            self._restart_idle(FIRST_REQUEST_SECONDS_MAX)
+            await self._receive()
+            self.end()
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            if not data:
+                return
+            await self._protocol.handle(RawData(data))
+
+    async def _send(self, event: Event) -> None:
+        match event:
+            case RawData(data=data):
+                await self._send_data(data)
+            case Updated(idle=True):
+                self._restart_idle(IDLE_SECONDS_MAX)
+            case Updated():
+                self._idle.cancel()
+            case Closed():
+                await self._finish()
+            case _:
+                raise TypeError(f"hypercorn sends an unknown event {event!r}")
+
+    async def _send_data(self, data: bytes) -> None:
+        seconds_max = SEND_SECONDS_MAX + len(data) / SEND_BYTES_PER_SECOND_MIN
+        try:
+            async with self._send_lock:
+                with trio.fail_after(seconds_max):
+                    await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            self.end()
+
+    async def _finish(self) -> None:
+        """The last answer is sent; tell the client so before the socket goes."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            await self._stream.send_eof()
+        self.end()
+
+    def _restart_idle(self, seconds: float) -> None:
+        self._idle.cancel()
+        self._idle = trio.CancelScope(deadline=trio.current_time() + seconds)
+        self._task_group.spawn(self._end_when_idle, self._idle)
+
+    async def _end_when_idle(self, scope: trio.CancelScope) -> None:
+        stopping = False
+        with scope:
+            await self._context.terminated.wait()
+            stopping = True
+        # The scope also ends when a request begins; then its deadline has not passed.
+        if stopping or trio.current_time() >= scope.deadline:
+            self.end()
+
+
+def _address(look_up: Callable[[], Any]) -> tuple[str, int] | None:
+    try:
+        address = look_up()
+    except OSError:  # the client has gone already
+        return None
+    return str(address[0]), int(address[1])

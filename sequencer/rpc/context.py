@@ -1,0 +1,66 @@
+"""What every method and door works with: the service, the bounds, the metrics.
+
+Responsible for: checks that doors share: a known namespace, and how many calls may wait at once.
+Refuses to do: parse or encode.
+
+Invariants:
+1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
+   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from consensus.numbers import NamespaceId
+from sequencer.client.fields import namespace_to_json
+from sequencer.client.submission import SubmitOutcome
+from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS, TRANSACTIONS_WAITING_MAX, WAITING_CALLS_MAX, RpcOptions
+from sequencer.rpc.service import Service
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+
+
+class Context:
+    """Shared by all requests of one server."""
+
+    def __init__(self, service: Service, options: RpcOptions, metrics: Metrics) -> None:
+        self.service = service
+        self.options = options
+        self.metrics = metrics
+        self._calls_waiting = Places(WAITING_CALLS_MAX)
+        self._transactions_waiting = Places(TRANSACTIONS_WAITING_MAX)
+
+    def require_namespace(self, namespace: NamespaceId) -> None:
+        """Raises `RequestRefused("unknown_namespace")` for one that is not registered."""
+        if not self.service.is_namespace(namespace):
+            raise RequestRefused("unknown_namespace", f"namespace {namespace_to_json(namespace)} is not registered")
+
+    async def submit(self, door: str, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+        """Hands transactions in and returns when they are sealed; `door` names the method for the metric."""
+        self.require_namespace(namespace)
+        self.metrics.add(table.RPC_TRANSACTIONS, len(items), door)
+        with self._transactions_waiting.taken(len(items)):
+            return await self.service.submit(namespace, items)
+
+    def call_waiting(self) -> AbstractContextManager[None]:
+        """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""
+        return self._calls_waiting.taken(1)
+
+
+class Places:
+    """A bounded number of places that are taken and given back."""
+
+    def __init__(self, places_max: int) -> None:
+        self._left = places_max
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Holds `count` places. Raises `RequestRefused("overloaded")` if fewer are left."""
+        if count > self._left:
+            raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
+        self._left -= count
+        try:
+            yield
+        finally:
+            self._left += count

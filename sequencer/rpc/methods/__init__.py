@@ -1,0 +1,11 @@
+"""The JSON-RPC methods, one file per noun, and the table of all of them.
+
+Invariant: a method exists if and only if it stands in `METHODS`; the reference and `rpc.discover` are made from it.
+"""
+
+from sequencer.rpc.method import Method
+from sequencer.rpc.methods import attestations, blocks, chain, namespaces, peers, transactions
+
+_ROOMS = (transactions, blocks, namespaces, attestations, chain, peers)
+
+METHODS: dict[str, Method] = {method.name: method for room in _ROOMS for method in room.METHODS}

@@ -1,0 +1,78 @@
+"""Sending transactions and asking after them."""
+
+from consensus.numbers import Hash, NamespaceId
+from sequencer.client.fields import to_hex
+from sequencer.client.status import Status, status_to_json
+from sequencer.client.submission import outcome_to_json
+from sequencer.client.wire import receipt_to_json
+from sequencer.rpc.context import Context
+from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.method import Method
+from sequencer.rpc.parameters import DATA, HASH, ITEMS, NAMESPACE, RUNG, TIMEOUT_MS
+
+_SUBMIT_REASONS = ("unknown_namespace", "not_accepting", "not_validator", "overloaded")
+_ITEM_REASONS = ("empty", "oversized", "full", "quota", "known", "expired")
+
+
+async def send_transaction(context: Context, namespace: NamespaceId, data: bytes) -> object:
+    """`{hash, receipt}` of one sealed transaction; a refusal is this call's error."""
+    outcome = await context.submit("seq_sendTransaction", namespace, [data])
+    if outcome.refused:
+        refused = outcome.refused[0]
+        raise RequestRefused(refused.reason, retry_after_ms=refused.retry_after_ms, first_receipt=refused.first_receipt)
+    return {"hash": to_hex(outcome.hashes[0]), "receipt": receipt_to_json(outcome.receipts[0])}
+
+
+async def send_transactions(context: Context, namespace: NamespaceId, items: list[bytes]) -> object:
+    """`{hashes, receipts, refused}`: each item stands in one receipt or is refused by itself."""
+    return outcome_to_json(await context.submit("seq_sendTransactions", namespace, items))
+
+
+async def get_transaction_status(context: Context, hash: Hash) -> object:
+    """The transaction's status now."""
+    return status_to_json(context.service.status(hash))
+
+
+async def wait_for_transaction(context: Context, hash: Hash, status: Status, timeout_ms: int) -> object:
+    """The transaction's status when it has reached `status` or ended, or when the time is over, whichever is first."""
+    bounded_ms = min(timeout_ms, context.options.wait_timeout_max_ms)
+    return status_to_json(await context.service.wait(hash, status, bounded_ms))
+
+
+METHODS = (
+    Method(
+        "seq_sendTransaction",
+        "Sends one transaction and answers once the batch it stands in is sealed and synced.",
+        send_transaction,
+        (NAMESPACE, DATA),
+        result="Sent",
+        reasons=(*_ITEM_REASONS, *_SUBMIT_REASONS),
+        waits=True,
+    ),
+    Method(
+        "seq_sendTransactions",
+        "Sends several transactions of one namespace, in order. Each is in one receipt or is refused by itself.",
+        send_transactions,
+        (NAMESPACE, ITEMS),
+        result="Outcome",
+        reasons=("empty", "oversized", *_SUBMIT_REASONS),
+        waits=True,
+    ),
+    Method(
+        "seq_getTransactionStatus",
+        "Where a transaction stands on the ladder. Its author knows a hash at once, other nodes from `final` on.",
+        get_transaction_status,
+        (HASH,),
+        result="Status",
+    ),
+    Method(
+        "seq_waitForTransaction",
+        "Waits until a transaction has reached a status, has ended (expired, refused) or the time is over, and answers "
+        "its status then. Compare `status` with what was asked for.",
+        wait_for_transaction,
+        (HASH, RUNG, TIMEOUT_MS),
+        result="Status",
+        reasons=("overloaded",),
+        waits=True,
+    ),
+)

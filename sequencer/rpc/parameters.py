@@ -1,0 +1,155 @@
+"""The parameters that methods share, each with its reader, its bounds and its JSON Schema.
+
+Invariant: a reader accepts only the documented form, and its work is bounded by the size of the request's body.
+"""
+
+from binascii import Error as HexError
+from binascii import unhexlify
+
+from consensus.limits import RECEIPT_ITEMS_MAX
+from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
+from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
+from sequencer.client.status import LADDER, Status
+from sequencer.client.views import BlockName
+from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.method import Parameter
+from sequencer.rpc.options import NAMESPACES_PAGE_MAX, PAGE_BLOCKS_MAX, WAIT_TIMEOUT_DEFAULT_MS
+
+NUMBER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
+HEX_SCHEMA = {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"}
+HASH_SCHEMA = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
+NAMESPACE_SCHEMA = {
+    "oneOf": [NUMBER_SCHEMA, {"type": "string", "pattern": "^0x[1-9a-fA-F][0-9a-fA-F]{0,15}$"}],
+}
+
+
+def read_hex(value: object, name: str) -> bytes:
+    """The bytes of a `0x` hex string."""
+    if not isinstance(value, str) or value[:2] != "0x":
+        raise RequestRefused("malformed", f"{name} is a 0x hex string")
+    try:
+        return unhexlify(value[2:])
+    except (HexError, ValueError) as error:
+        raise RequestRefused("malformed", f"{name} is a 0x hex string with two digits per byte") from error
+
+
+def _read_hash(value: object) -> Hash:
+    data = read_hex(value, "hash")
+    if len(data) != 32:
+        raise RequestRefused("malformed", f"hash has 32 bytes, not {len(data)}")
+    return Hash(data)
+
+
+def _read_data(value: object) -> bytes:
+    return read_hex(value, "data")
+
+
+def _read_items(value: object) -> list[bytes]:
+    if not isinstance(value, list):
+        raise RequestRefused("malformed", "data is a list of 0x hex strings")
+    if not value:
+        raise RequestRefused("empty", "data has no entries")
+    if len(value) > RECEIPT_ITEMS_MAX:
+        raise RequestRefused("oversized", f"data has at most {RECEIPT_ITEMS_MAX} entries")
+    return [read_hex(entry, f"data[{place}]") for place, entry in enumerate(value)]
+
+
+def _read_block_name(value: object) -> Height | BlockName:
+    match value:
+        case "ordered" | "final" | "attested":
+            return value
+        case str():
+            raise RequestRefused("malformed", "height is a number, or ordered, final or attested")
+        case _:
+            return Height(as_number(value, "height"))
+
+
+def _read_attested_height(value: object) -> Height | str:
+    return "attested" if value == "attested" else Height(as_number(value, "height"))
+
+
+def _read_rung(value: object) -> Status:
+    for status in LADDER:
+        if value == status.value:
+            return status
+    raise RequestRefused("malformed", "status is a rung of the ladder: " + ", ".join(LADDER))
+
+
+def _read_count(value: object, maximum: int) -> int:
+    count = as_number(value, "count", maximum)
+    if count == 0:
+        raise RequestRefused("malformed", f"count is 1 to {maximum}")
+    return count
+
+
+NAMESPACE = Parameter("namespace", "Id of a registered namespace.", NAMESPACE_SCHEMA, namespace_from_json)
+DATA = Parameter("data", "The transaction's bytes.", HEX_SCHEMA, _read_data)
+ITEMS = Parameter(
+    "data",
+    "The transactions' bytes, in order.",
+    {"type": "array", "items": HEX_SCHEMA, "minItems": 1, "maxItems": RECEIPT_ITEMS_MAX},
+    _read_items,
+)
+HASH = Parameter("hash", "A transaction's hash.", HASH_SCHEMA, _read_hash)
+RUNG = Parameter(
+    "status",
+    "The status to wait for.",
+    {"type": "string", "enum": [status.value for status in LADDER]},
+    _read_rung,
+    Status.FINAL,
+)
+TIMEOUT_MS = Parameter(
+    "timeout_ms",
+    "How long to wait at most, in milliseconds; a node lowers it to its own bound.",
+    NUMBER_SCHEMA,
+    lambda value: as_number(value, "timeout_ms"),
+    WAIT_TIMEOUT_DEFAULT_MS,
+)
+BLOCK = Parameter(
+    "height",
+    "A height, or the newest block of a status.",
+    {"oneOf": [NUMBER_SCHEMA, {"type": "string", "enum": ["ordered", "final", "attested"]}]},
+    _read_block_name,
+)
+ATTESTED_HEIGHT = Parameter(
+    "height",
+    "A height, covered by the first attested one at or above it; `attested` is the newest.",
+    {"oneOf": [NUMBER_SCHEMA, {"type": "string", "enum": ["attested"]}]},
+    _read_attested_height,
+    "attested",
+)
+FROM_INDEX = Parameter(
+    "from_index",
+    "Number of the first block wanted; a namespace's blocks are numbered 0, 1, 2 …",
+    NUMBER_SCHEMA,
+    lambda value: NamespaceIndex(as_number(value, "from_index")),
+)
+COUNT = Parameter(
+    "count",
+    "At most this many blocks; a page may hold fewer because its bytes are bounded.",
+    {"type": "integer", "minimum": 1, "maximum": PAGE_BLOCKS_MAX},
+    lambda value: _read_count(value, PAGE_BLOCKS_MAX),
+    100,
+)
+FIRST_RUN = Parameter(
+    "first_run",
+    "Number of the first run wanted of the first block, to go on inside a block that is larger than a page.",
+    NUMBER_SCHEMA,
+    lambda value: as_number(value, "first_run"),
+    0,
+)
+EPOCH = Parameter("epoch", "An epoch.", NUMBER_SCHEMA, lambda value: Epoch(as_number(value, "epoch")), Epoch(0))
+FROM_ID = Parameter(
+    "from_id",
+    "Lowest namespace id wanted.",
+    NAMESPACE_SCHEMA,
+    lambda value: namespace_from_json(value, "from_id"),
+    NamespaceId(0),
+)
+NAMESPACES_COUNT = Parameter(
+    "count",
+    "At most this many.",
+    {"type": "integer", "minimum": 1, "maximum": NAMESPACES_PAGE_MAX},
+    lambda value: _read_count(value, NAMESPACES_PAGE_MAX),
+    NAMESPACES_PAGE_MAX,
+)

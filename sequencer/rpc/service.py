@@ -1,0 +1,114 @@
+"""The seam between the server and the node: what the server asks for, and nothing else.
+
+Responsible for: the `Service` protocol. Its values are objects of the protocol core and the types that node and client
+share (`sequencer/client`: `wire`, `status`, `submission`, `views`); ids are bytes.
+Refuses to do: encode. JSON and binary forms are made by the server.
+
+Invariants:
+1. A method may raise `RequestRefused`. A storage fault or a broken invariant that it raises stops the node.
+2. An awaiting method may be cancelled at any await, when its client is gone. What was admitted stays admitted.
+3. Methods that are not async answer from memory, or with a bounded number of reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from consensus.genesis import Genesis
+from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
+from consensus.validators import ValidatorSet
+from consensus.vocabulary.attestation import AttestationCertificate
+from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.submission import SubmitOutcome
+from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.wire import DeliveredBlock, NamespaceProof
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceBlockPart:
+    """A namespace block with `delivered.runs` being its runs from number `first_run` on, of `run_count` in all."""
+
+    delivered: DeliveredBlock
+    first_run: int
+    run_count: int
+
+
+class Service(Protocol):
+    """A running node, as its clients see it."""
+
+    @property
+    def chain(self) -> Genesis:
+        """The chain of this node."""
+        ...
+
+    def is_namespace(self, namespace: NamespaceId) -> bool:
+        """Whether the namespace is registered."""
+        ...
+
+    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+        """Admits open transactions, and returns once those admitted are sealed and synced.
+
+        Judges each item (empty, oversized, full, quota, known, expired …). All admissions happen before the
+        first await, so that two calls made one after the other keep their order. Raises `RequestRefused`
+        (not_accepting, not_validator, unknown_namespace) if nothing at all is taken.
+        """
+        ...
+
+    def status(self, hash: Hash) -> TransactionStatus:
+        """What is known of a transaction; `unknown` if nothing."""
+        ...
+
+    async def wait(self, hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
+        """Returns as soon as `status` is reached or the transaction has ended, else as it is after `timeout_ms`."""
+        ...
+
+    def block(self, which: Height | BlockName) -> BlockView | None:
+        """The block of a height, or the newest of a status."""
+        ...
+
+    def namespace_blocks(
+        self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
+    ) -> Sequence[NamespaceBlockPart]:
+        """At most `count` executed blocks from `from_index` on, the first of them from its run `first_run` on.
+
+        Stops before a run that would take the page beyond `bytes_max` of segment bytes, but delivers at least one run
+        if there is one. Only the last block of a page may be incomplete. Empty if there is no such block yet, or
+        `first_run` is not below the first block's number of runs.
+        """
+        ...
+
+    def namespace_proof(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+        """The namespace's newest block up to the attested height that covers `which`; "attested" is the newest one.
+
+        The attested height that covers a height is the smallest one at or above it. None if there is none yet, if the
+        namespace has no block up to there, or if this node no longer has what the path is made of.
+        """
+        ...
+
+    def attestation(self, which: Height | Literal["attested"]) -> AttestationCertificate | None:
+        """The certificate that covers `which`, as for `namespace_proof`."""
+        ...
+
+    def validators(self, epoch: Epoch) -> ValidatorSet | None:
+        """The set of an epoch, or None if there is no such epoch yet."""
+        ...
+
+    def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+        """At most `count` registered namespaces with ids from `from_id` on, rising."""
+        ...
+
+    def peers(self) -> Sequence[PeerView]:
+        """The other validators, by index, connected or not."""
+        ...
+
+    def sync_status(self) -> SyncStatus:
+        """How far the node is."""
+        ...
+
+    def readiness(self) -> Sequence[str]:
+        """Why the node is not ready, one word each (syncing, behind, no_quorum …); empty if it is."""
+        ...
+
+    def health(self) -> Sequence[HealthCheck]:
+        """Every check, passed or not."""
+        ...
