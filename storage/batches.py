@@ -49,7 +49,7 @@ from storage.keyspace import (
 from storage.segments import BatchRecord, FoundRecord
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-SEGMENT_RECORDS_MAX = 16_384  # bounds what is indexed again when a file is closed, and scanned at open
+SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 _ENTRY = struct.Struct(">IIIHQQ")

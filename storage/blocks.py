@@ -15,6 +15,7 @@ from storage.keyspace import (
     CERTIFICATE,
     EXECUTED_BLOCK,
     EXECUTION_STATE,
+    LEAVES_RECORD,
     NAMESPACE_BLOCK,
     NAMESPACE_HEIGHT,
     OWN_ATTESTATION,
@@ -75,6 +76,11 @@ class BlockStore:
         return [(height_key(CERTIFICATE, height), certificate)]
 
     @staticmethod
+    def leaves_record_puts(height: int, record: bytes) -> Puts:
+        """Keep what the paths of an attested height are made of; same write as the executed block that made it due."""
+        return [(height_key(LEAVES_RECORD, height), record)]
+
+    @staticmethod
     def own_attestation_puts(height: int, attestation: bytes) -> Puts:
         """Keep this validator's own signed attestation of a height; must be synced before it is sent."""
         return [(height_key(OWN_ATTESTATION, height), attestation)]
@@ -130,6 +136,10 @@ class BlockStore:
         """The certificate of the highest attested height, or None."""
         pairs = self._database.iterate(CERTIFICATE, reverse=True, limit=1)
         return HeightRecord(decode_height_key(pairs[0][0]), pairs[0][1]) if pairs else None
+
+    def load_leaves_record(self, height: int) -> bytes | None:
+        """The record of namespace leaves of exactly this attested height, or None."""
+        return self._database.get(height_key(LEAVES_RECORD, height))
 
     def load_own_attestation(self, height: int) -> bytes | None:
         """This validator's own attestation of a height, or None."""

@@ -23,6 +23,7 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
     es                             height u64, record of the execution state after it                     blocks
     ac height u64                  attestation certificate record                                         blocks
     ao height u64                  own attestation record                                                 blocks
+    al height u64                  record of the namespace leaves at an attested height                   blocks
     tf hash, place in the chain    origin in a lane: namespace u64, lane u16, seq u64, kind u8, index u32 transactions
     ts hash, place in a lane       empty                                                                  transactions
     ti                             height u64: every final transaction up to it is indexed                transactions
@@ -61,6 +62,7 @@ NAMESPACE_HEIGHT = b"eh"
 EXECUTION_STATE = b"es"
 CERTIFICATE = b"ac"
 OWN_ATTESTATION = b"ao"
+LEAVES_RECORD = b"al"
 TRANSACTION_FINAL = b"tf"
 TRANSACTION_SEALED = b"ts"
 TRANSACTIONS_INDEXED = b"ti"

@@ -42,6 +42,7 @@ class FrameKind(IntEnum):
     LANE_REPORT = 7
     BATCH = 8
     ATTESTATION_SHARE = 9
+    ATTESTATION_CERTIFICATE = 10
 
 
 @unique
@@ -74,6 +75,7 @@ def link_bounds(chain: Genesis) -> LinkBounds:
             FrameKind.LANE_REPORT: chain.report_bytes_max,
             FrameKind.BATCH: chain.parameters.batch_bytes_max,
             FrameKind.ATTESTATION_SHARE: _SMALL,
+            FrameKind.ATTESTATION_CERTIFICATE: _SMALL,
         },
         requests={RequestKind.TIPS: 40, RequestKind.BATCH: 32, RequestKind.ATTESTATION: 8},
     )
@@ -113,7 +115,7 @@ def message_decoders(count: int) -> dict[int, Callable[[Reader], Message]]:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first frame: who speaks, of which chain, and how far it holds each lane, so that authors stream from there."""
+    """The first frame: who speaks, of which chain, and how far it holds each lane; authors stream from there."""
 
     chain_id: Hash
     epoch: Epoch

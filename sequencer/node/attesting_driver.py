@@ -1,0 +1,228 @@
+"""Drives attestations: due heights and shares in, signatures, frames and stored certificates out.
+
+Responsible for: BLS in a thread, one piece of work after another; saving before sending; asking peers for certificates.
+Refuses to do: decide what is attested (`sequencer/execution`) or what counts (`sequencer/attesting`).
+
+Invariants:
+1. An own share leaves only after it is synced.
+2. BLS never runs on the event loop, and its queue is bounded by what the core keeps.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import assert_never
+
+import structlog
+import trio
+
+from consensus.bls import BlsKey
+from consensus.encoding import decode_whole
+from consensus.errors import DecodeError
+from consensus.genesis import Genesis
+from consensus.numbers import Height, ValidatorIndex
+from consensus.vocabulary.attestation import Attestation, AttestationCertificate, AttestationShare
+from p2p.errors import PeerFault, RequestFailed
+from p2p.host import ValidatorHost
+from sequencer.attesting import certify, effects, events
+from sequencer.attesting.attest import AttestationCore
+from sequencer.node.failpoints import Failpoints
+from sequencer.node.frames import FrameKind, RequestKind
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage.blocks import BlockStore
+from storage.database import Database
+
+RETRY_PERIOD_S = 1.0
+REQUEST_TIMEOUT_MS = 2_000
+CERTIFICATE_BYTES_MAX = 1_024
+_Work = effects.SignAttestation | effects.AggregateShares | effects.VerifyShares | effects.VerifyCertificate
+
+_log = structlog.get_logger("attesting")
+
+
+class AttestingDriver:
+    """The attestation core at work."""
+
+    def __init__(
+        self,
+        *,
+        chain: Genesis,
+        key: BlsKey,
+        index: ValidatorIndex,
+        core: AttestationCore,
+        database: Database,
+        certified: Callable[[AttestationCertificate], None],
+        metrics: Metrics,
+        failpoints: Failpoints,
+    ) -> None:
+        self._chain = chain
+        self._key = key
+        self._index = index
+        self.core = core
+        self._database = database
+        self._store = BlockStore(database)
+        self._certified = certified
+        self._metrics = metrics
+        self._failpoints = failpoints
+        self._host: ValidatorHost | None = None
+        self._limiter = trio.CapacityLimiter(1)
+        self._work: deque[_Work | effects.SaveShare | effects.SaveCertificate | effects.RequestCertificate] = deque()
+        self._arrived = trio.Event()
+        self._turn = 0
+
+    def attach(self, host: ValidatorHost) -> None:
+        """Gives the links."""
+        self._host = host
+
+    def handle(self, event: events.Event) -> None:
+        """One step of the core. Raises `BrokenInvariant`."""
+        for effect in self.core.step(event):
+            self._carry_out(effect)
+
+    def note_executed(self, height: Height, attestation: Attestation | None) -> None:
+        """A height is executed and synced; it may have made one due."""
+        if attestation is not None:
+            self.handle(events.AttestationDue(attestation))
+        self.handle(events.BytesSynced(height))
+
+    def receive(self, peer: ValidatorIndex, share: AttestationShare) -> None:
+        """A share from a link."""
+        self._metrics.add(table.ATTESTING_SHARES, 1, "received")
+        self.handle(events.ShareReceived(share, peer))
+
+    def _carry_out(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.SendShare():
+                self._send(effect)
+            case effects.SendCertificate():
+                self._send_certificate(effect)
+            case effects.BlameValidator():
+                self._metrics.add(table.ATTESTING_FAULTS, 1, effect.reason)
+                self._blame(effect)
+            case effects.RecordEvidence():
+                _log.error("validator_signed_two_attestations", validator=effect.first.validator)
+            case (
+                effects.SignAttestation()
+                | effects.SaveShare()
+                | effects.AggregateShares()
+                | effects.VerifyShares()
+                | effects.VerifyCertificate()
+                | effects.SaveCertificate()
+                | effects.RequestCertificate()
+            ):
+                self._work.append(effect)
+                self._arrived.set()
+            case _:
+                assert_never(effect)
+
+    def _send(self, effect: effects.SendShare) -> None:
+        if self._host is None:
+            return
+        body = effect.share.encode()
+        self._metrics.add(table.ATTESTING_SHARES, 1, "sent")
+        if effect.to is None:
+            self._host.broadcast(FrameKind.ATTESTATION_SHARE, body)
+        else:
+            self._host.send(effect.to, FrameKind.ATTESTATION_SHARE, body)
+
+    def _send_certificate(self, effect: effects.SendCertificate) -> None:
+        certificate = self._store.load_certificate(effect.height)
+        if certificate is not None and self._host is not None:
+            self._host.send(effect.to, FrameKind.ATTESTATION_CERTIFICATE, certificate)
+
+    def _blame(self, effect: effects.BlameValidator) -> None:
+        _log.warning("peer_fault", peer=effect.validator, reason=effect.reason)
+        if self._host is not None and effect.validator != self._index:
+            self._host.blame(effect.validator, PeerFault(effect.reason))
+            self._host.close_link(effect.validator, effect.reason)
+
+    async def run(self) -> None:
+        """Does the queued work for ever. Raises `StorageFault` or `BrokenInvariant`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived = trio.Event()
+            while self._work:
+                await self._do(self._work.popleft())
+
+    async def run_retries(self) -> None:
+        """Asks and sends again what is still open, for ever."""
+        while True:
+            await trio.sleep(RETRY_PERIOD_S)
+            self.handle(events.RetryPeriodPassed())
+
+    async def _do(self, work: _Work | effects.SaveShare | effects.SaveCertificate | effects.RequestCertificate) -> None:
+        match work:
+            case effects.SaveShare():
+                await self._save_share(work.share)
+            case effects.SaveCertificate():
+                await self._save_certificate(work.certificate)
+            case effects.RequestCertificate():
+                await self._request(work.height)
+            case _:
+                event = await trio.to_thread.run_sync(self._compute, work, limiter=self._limiter)
+                self.handle(event)
+
+    def _compute(self, work: _Work) -> events.Event:
+        match work:
+            case effects.SignAttestation():
+                share = certify.sign_attestation(self._chain, self._key, self._index, work.attestation)
+                return events.AttestationSigned(share)
+            case effects.AggregateShares():
+                return certify.aggregate_shares(self._chain, work)
+            case effects.VerifyShares():
+                return certify.verify_shares(self._chain, work)
+            case effects.VerifyCertificate():
+                return certify.verify_certificate(self._chain, work)
+            case _:
+                assert_never(work)
+
+    async def _save_share(self, share: AttestationShare) -> None:
+        self._failpoints.reach("attestation_before_save")
+        puts = BlockStore.own_attestation_puts(share.attestation.height, share.encode())
+        await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
+        self._failpoints.reach("attestation_after_save")
+        self.handle(events.ShareSaved(share))
+
+    async def _save_certificate(self, certificate: AttestationCertificate) -> None:
+        height = certificate.attestation.height
+        puts = BlockStore.certificate_puts(height, certificate.encode())
+        await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
+        self._metrics.add(table.ATTESTING_CERTIFICATES)
+        self._metrics.set(table.ATTESTING_HEIGHT, self.core.certified_height)
+        self._metrics.set(table.CONSENSUS_HEIGHT, self.core.certified_height, "attested")
+        self._certified(certificate)
+
+    async def _request(self, height: Height) -> None:
+        """Asks the next connected peer, each time another."""
+        if self._host is None:
+            return
+        peers = [status.index for status in self._host.peers() if status.connected]
+        if not peers:
+            return
+        self._turn += 1
+        peer = ValidatorIndex(peers[self._turn % len(peers)])
+        body = height.to_bytes(8, "big")
+        try:
+            answer = await self._host.request(
+                peer,
+                RequestKind.ATTESTATION,
+                body,
+                timeout_ms=REQUEST_TIMEOUT_MS,
+                response_bytes_max=CERTIFICATE_BYTES_MAX,
+            )
+            if answer:
+                self.receive_certificate(peer, answer)
+        except RequestFailed:
+            return
+        except DecodeError:
+            self._blame(effects.BlameValidator(peer, "malformed"))
+
+    def receive_certificate(self, peer: ValidatorIndex, body: bytes) -> None:
+        """A certificate from a peer, asked for or not. Raises `DecodeError`."""
+        count = self._chain.validator_set.count
+        certificate = decode_whole(body, lambda reader: AttestationCertificate.decode(reader, count))
+        self.handle(events.CertificateReceived(certificate, peer))
+
+    def serve_certificate(self, height: Height) -> bytes:
+        """The stored certificate of exactly `height`; empty if there is none."""
+        return self._store.load_certificate(height) or b""

@@ -1,0 +1,286 @@
+"""Drives the replica: events in, effects out.
+
+Responsible for: stepping the core, its timers, saving before sending, and serving and fetching tips.
+Refuses to do: decide anything about the protocol.
+
+Invariants:
+1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
+2. A commit is told to execution only after its puts are synced.
+3. At most FETCHES_MAX walks are under way at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+import trio
+
+from consensus import limits
+from consensus.encoding import decode_whole
+from consensus.errors import DecodeError
+from consensus.genesis import Genesis
+from consensus.numbers import BlockId, Height, ValidatorIndex
+from consensus.replica.effects import (
+    Broadcast,
+    Commit,
+    Confirm,
+    Effect,
+    EnterView,
+    FetchTips,
+    Message,
+    NeedBatches,
+    PeerFault,
+    Save,
+    Send,
+    SetTimer,
+)
+from consensus.replica.events import Event, Timer, TimerFired, TipsFetched
+from consensus.replica.replica import Replica
+from consensus.vocabulary.tip import Tip
+from p2p.errors import PeerFault as LinkFault
+from p2p.errors import RequestFailed
+from p2p.host import ValidatorHost
+from sequencer.node.clock import read_now
+from sequencer.node.failpoints import Failpoints
+from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips, encode_tips_request
+from sequencer.node.outbox import Outbox
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage.chain import ChainStore, CommitProof
+from storage.safety import SafetyStore
+
+FETCHES_MAX = 8
+FETCH_TIMEOUT_MS = 2_000
+_MESSAGE_WORDS = {1: "proposal", 2: "vote", 3: "timeout", 4: "certificate", 5: "certificate", 6: "walk", 7: "report"}
+
+_log = structlog.get_logger("consensus")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusListener:
+    """Whom the driver tells of what consensus decides. All are called from the event loop and return at once."""
+
+    committed: Callable[[Commit], None]  # after its puts are synced
+    confirmed: Callable[[Confirm], None]
+    batches_needed: Callable[[NeedBatches], None]
+
+
+class ConsensusDriver:
+    """One replica at work."""
+
+    def __init__(
+        self,
+        *,
+        chain: Genesis,
+        replica: Replica,
+        outbox: Outbox,
+        store: ChainStore,
+        listener: ConsensusListener,
+        metrics: Metrics,
+        failpoints: Failpoints,
+    ) -> None:
+        self._chain = chain
+        self.replica = replica
+        self._outbox = outbox
+        self._store = store
+        self._listener = listener
+        self._metrics = metrics
+        self._failpoints = failpoints
+        self._host: ValidatorHost | None = None
+        self._deadlines: dict[Timer, float] = {}
+        self._timers_changed = trio.Event()
+        self._fetches, self._fetch_requests = trio.open_memory_channel[FetchTips](64)
+        self._fetching: set[BlockId] = set()
+        self._view_entered_s = trio.current_time()
+        self.fault_reasons: dict[ValidatorIndex, str] = {}
+
+    def attach(self, host: ValidatorHost) -> None:
+        """Gives the links; before, nothing leaves."""
+        self._host = host
+
+    def handle(self, event: Event) -> None:
+        """One step. Raises `BrokenInvariant`, which ends the node."""
+        for effect in self.replica.step(event, read_now()):
+            self._carry_out(effect)
+
+    def handle_from(self, peer: ValidatorIndex, event: Event) -> None:
+        """One step on a message from `peer`'s link. Raises the link's `PeerFault` if the peer is to blame."""
+        self.handle(event)
+        reason = self.fault_reasons.pop(peer, None)
+        if reason is not None:
+            raise LinkFault(reason)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Save():
+                tips: dict[bytes, bytes] = {tip.id: tip.encoded for tip in effect.tips}
+                self._outbox.put(SafetyStore.record_puts(effect.record.encode(), tips))
+            case Send():
+                self._post(effect.message, effect.to)
+            case Broadcast():
+                self._post(effect.message, None)
+            case SetTimer():
+                self._set_timer(effect)
+            case FetchTips():
+                self._request_fetch(effect)
+            case NeedBatches():
+                self._listener.batches_needed(effect)
+            case Confirm():
+                self._metrics.set(table.CONSENSUS_HEIGHT, effect.tip.header.height, "ordered")
+                self._metrics.add(table.CONSENSUS_QCS)
+                self._outbox.post(lambda: self._listener.confirmed(effect))
+            case Commit():
+                self._commit(effect)
+            case PeerFault():
+                self.fault_reasons[effect.sender] = effect.reason
+                self._log_fault(effect)
+            case EnterView():
+                self._enter_view(effect)
+            case _:
+                assert_never(effect)
+
+    def _log_fault(self, fault: PeerFault) -> None:
+        _log.warning("peer_fault", peer=fault.sender, reason=fault.reason)
+
+    def _enter_view(self, effect: EnterView) -> None:
+        now_s = trio.current_time()
+        self._metrics.observe(table.CONSENSUS_VIEW_DURATION, now_s - self._view_entered_s)
+        self._view_entered_s = now_s
+        self._metrics.set(table.CONSENSUS_VIEW, effect.view)
+        self._metrics.set(table.CONSENSUS_LEADER, effect.leader)
+        if effect.by_timeout:
+            self._metrics.add(table.CONSENSUS_TCS)
+            _log.info("view_timed_out", view=effect.view - 1, next_leader=effect.leader)
+
+    def _post(self, message: Message, to: ValidatorIndex | None) -> None:
+        kind, body = encode_message(message)
+        word = _MESSAGE_WORDS[kind]
+        if word == "vote":
+            self._metrics.add(table.CONSENSUS_VOTES, 1, "sent")
+        elif word == "proposal":
+            self._metrics.add(table.CONSENSUS_PROPOSALS, 1, "sent")
+        elif word == "timeout":
+            self._metrics.add(table.CONSENSUS_TIMEOUTS, 1, "sent")
+
+        def deliver() -> None:
+            if self._host is None:
+                return
+            if to is None:
+                self._host.broadcast(kind, body, urgent=kind in URGENT)
+            else:
+                self._host.send(to, kind, body, urgent=kind in URGENT)
+            self._failpoints.reach("consensus_after_send")
+
+        self._outbox.post(deliver)
+
+    def _commit(self, commit: Commit) -> None:
+        puts = []
+        for block in commit.blocks:
+            header = block.tip.header
+            puts += ChainStore.tip_puts(block.tip.id, block.tip.encoded)
+            puts += ChainStore.commit_puts(header.height, block.tip.id)
+        last = commit.blocks[-1].tip
+        proof = CommitProof(commit.certificate.encoded, commit.child_certificate.encoded)
+        puts += ChainStore.commit_proof_puts(last.header.height, proof)
+        self._metrics.set(table.CONSENSUS_HEIGHT, last.header.height, "final")
+        self._outbox.put(puts)
+        self._outbox.post(lambda: self._listener.committed(commit))
+
+    # timers
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        if effect.at_mono_ms is None:
+            self._deadlines.pop(effect.timer, None)
+            return
+        self._deadlines[effect.timer] = effect.at_mono_ms
+        self._timers_changed.set()
+
+    async def run_timers(self) -> None:
+        """Fires timers for ever."""
+        while True:
+            self._timers_changed = trio.Event()
+            due_s = min(self._deadlines.values(), default=float("inf")) / 1_000
+            with trio.move_on_at(due_s):
+                await self._timers_changed.wait()
+                continue
+            now_ms = trio.current_time() * 1_000
+            self._metrics.observe(table.PROCESS_LOOP_LAG, max(0.0, now_ms / 1_000 - due_s))
+            for timer in [timer for timer, at_ms in self._deadlines.items() if at_ms <= now_ms]:
+                if self._deadlines.get(timer, float("inf")) <= now_ms:
+                    del self._deadlines[timer]
+                    self.handle(TimerFired(timer))
+
+    # tips
+
+    def _request_fetch(self, effect: FetchTips) -> None:
+        """Queues a walk; one that finds no room is asked for again by the replica's own timer."""
+        if effect.wanted in self._fetching or len(self._fetching) >= FETCHES_MAX:
+            return
+        try:
+            self._fetches.send_nowait(effect)
+        except trio.WouldBlock:
+            return
+        self._fetching.add(effect.wanted)
+
+    async def run_fetches(self) -> None:
+        """Carries out walks for ever."""
+        async with trio.open_nursery() as nursery:
+            async for effect in self._fetch_requests:
+                nursery.start_soon(self._fetch, effect)
+
+    async def _fetch(self, effect: FetchTips) -> None:
+        body = encode_tips_request(effect.wanted, effect.floor_height)
+        answer_max = limits.WALK_BYTES_MAX + self._chain.tip_bytes_max
+        try:
+            for peer in effect.peers[:2]:
+                tips = await self._fetch_from(peer, body, answer_max)
+                if tips:
+                    self.handle(TipsFetched(peer, effect.wanted, tips))
+                    self._close_if_at_fault(peer)
+                    return
+        finally:
+            self._fetching.discard(effect.wanted)
+
+    async def _fetch_from(self, peer: ValidatorIndex, body: bytes, answer_max: int) -> tuple[Tip, ...]:
+        if self._host is None:
+            return ()
+        try:
+            answer = await self._host.request(
+                peer, RequestKind.TIPS, body, timeout_ms=FETCH_TIMEOUT_MS, response_bytes_max=answer_max
+            )
+            return decode_tips(answer, self._chain.validator_set.count, self._chain.tip_bytes_max)
+        except RequestFailed:
+            return ()
+        except DecodeError:
+            self.fault_reasons[peer] = "malformed"
+            self._close_if_at_fault(peer)
+            return ()
+
+    def _close_if_at_fault(self, peer: ValidatorIndex) -> None:
+        reason = self.fault_reasons.pop(peer, None)
+        if reason is not None and self._host is not None:
+            self._host.blame(peer, LinkFault(reason))
+            self._host.close_link(peer, reason)
+
+    def serve_tips(self, wanted: BlockId, floor_height: Height) -> bytes:
+        """The wanted tip and its parents above `floor_height`, as far as one page goes; empty if it is not known."""
+        page: list[bytes] = []
+        size = 0
+        while len(page) < limits.WALK_TIPS_MAX and size < limits.WALK_BYTES_MAX:
+            tip = self._known_tip(wanted)
+            if tip is None or tip.header.height <= floor_height:
+                break
+            page.append(tip.encoded)
+            size += len(tip.encoded)
+            wanted = tip.header.parent_id
+        return encode_tips(page)
+
+    def _known_tip(self, tip_id: BlockId) -> Tip | None:
+        tip = self.replica.state.tree.get(tip_id)
+        if tip is not None:
+            return tip
+        stored = self._store.load_tip(tip_id)
+        if stored is None:
+            return None
+        return decode_whole(stored, lambda reader: Tip.decode(reader, self._chain.validator_set.count))

@@ -1,0 +1,192 @@
+"""Drives execution: committed blocks in, stored namespace blocks and due attestations out.
+
+Responsible for: waiting until every batch of a block is held, executing in a thread, one synced write per height.
+Refuses to do: run ahead of the disk, or stop consensus: it works behind it.
+
+Invariants:
+1. Heights are executed one by one, in order; a height is told to others only after its write is synced.
+2. A node that lacks a batch executes up to the gap and attests nothing beyond it.
+3. At most QUEUE_MAX committed blocks wait in memory; beyond that they are read back from the chain store.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from consensus.encoding import decode_whole
+from consensus.errors import BrokenInvariant
+from consensus.genesis import Genesis
+from consensus.numbers import Digest, Height, NamespaceId, ValidatorIndex
+from consensus.ordering.effective import OrderedBatch
+from consensus.replica.effects import Commit
+from consensus.vocabulary.batch import KIND_OPEN, Batch, parse_segment, transaction_id
+from consensus.vocabulary.tip import Tip
+from sequencer.execution.blocks import ExecutedBlock, Run
+from sequencer.execution.execute import Execution, Executor, OrderedTip
+from sequencer.execution.state import ExecutionState
+from sequencer.node.batch_source import BatchSource
+from sequencer.node.failpoints import Failpoints
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage import blocks, chain, safety, transactions
+from storage.database import Database
+from storage.keyspace import Puts
+
+QUEUE_MAX = 1_024
+
+_log = structlog.get_logger("execution")
+
+
+class _HeldBatches(Mapping[Digest, Batch]):
+    """A block's batches, read when asked for."""
+
+    def __init__(self, source: BatchSource, digests: Sequence[Digest]) -> None:
+        self._source = source
+        self._digests = digests
+
+    def __getitem__(self, digest: Digest) -> Batch:
+        batch = self._source.load(digest)
+        if batch is None:
+            raise KeyError(digest)
+        return batch
+
+    def __iter__(self) -> Iterator[Digest]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPorts:
+    """What the driver needs of its neighbours."""
+
+    until_held: Callable[[Sequence[OrderedBatch]], Awaitable[None]]
+    executed: Callable[[Execution], None]  # after the write is synced
+
+
+class ExecutionDriver:
+    """Execution at work."""
+
+    def __init__(  # noqa: PLR0913 - each is given by name
+        self,
+        *,
+        genesis: Genesis,
+        index: ValidatorIndex,
+        tx_index: str,
+        database: Database,
+        source: BatchSource,
+        state: ExecutionState,
+        ports: ExecutionPorts,
+        metrics: Metrics,
+        failpoints: Failpoints,
+    ) -> None:
+        self._genesis = genesis
+        self._index = index
+        self._tx_index = tx_index
+        self._database = database
+        self._chain_store = chain.ChainStore(database)
+        self._source = source
+        self._executor = Executor(genesis)
+        self._ports = ports
+        self._metrics = metrics
+        self._failpoints = failpoints
+        self.state = state
+        self.committed_height = state.height
+        self._waiting: dict[Height, OrderedTip] = {}
+        self._arrived = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+
+    def note_committed(self, commit: Commit) -> None:
+        """Takes blocks whose commit is synced."""
+        for block in commit.blocks:
+            height = block.tip.header.height
+            self.committed_height = max(self.committed_height, height)
+            if height > self.state.height and len(self._waiting) < QUEUE_MAX:
+                self._waiting[height] = OrderedTip(block.tip, block.effective, block.batches)
+        self._arrived.set()
+
+    def note_recovered(self, committed_height: Height) -> None:
+        """Blocks up to this height are committed on disk."""
+        self.committed_height = max(self.committed_height, committed_height)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Executes for ever. Raises `StorageFault` or `BrokenInvariant`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived = trio.Event()
+            while self.state.height < self.committed_height:
+                await self._execute_next()
+
+    async def _execute_next(self) -> None:
+        height = Height(self.state.height + 1)
+        ordered = self._waiting.pop(height, None) or self._read_back(height)
+        await self._ports.until_held(ordered.batches)
+        started = trio.current_time()
+        execution = await trio.to_thread.run_sync(self._execute, ordered, limiter=self._limiter)
+        self.state = execution.state
+        self._measure(execution.block, trio.current_time() - started)
+        self._ports.executed(execution)
+
+    def _read_back(self, height: Height) -> OrderedTip:
+        block_id = self._chain_store.load_committed_id(height)
+        stored = self._chain_store.load_tip(block_id) if block_id is not None else None
+        if stored is None:
+            raise BrokenInvariant(f"the committed tip of height {height} is not stored")
+        tip = decode_whole(stored, lambda reader: Tip.decode(reader, self._genesis.validator_set.count))
+        return self._executor.order(self.state, tip)
+
+    def _execute(self, ordered: OrderedTip) -> Execution:
+        """In a thread: execute, then one synced write."""
+        batches = _HeldBatches(self._source, [batch.digest for batch in ordered.batches])
+        execution = self._executor.execute(self.state, ordered, batches)
+        puts = self._puts(execution)
+        self._failpoints.reach("execution_before_save")
+        self._database.write(puts, safety.SafetyStore.tip_deletes([execution.block.block_id]), sync=True)
+        self._failpoints.reach("execution_after_save")
+        return execution
+
+    def _puts(self, execution: Execution) -> Puts:
+        block, height = execution.block, execution.block.height
+        puts = blocks.BlockStore.executed_block_puts(height, block.encode())
+        for namespace in block.namespaces:
+            part = namespace.block
+            puts += blocks.BlockStore.namespace_block_puts(part.namespace, part.index, height, part.encode())
+            puts += self._index_puts(part.namespace, part.index, namespace.runs)
+        if execution.record is not None and block.attestation is not None:
+            puts += blocks.BlockStore.leaves_record_puts(block.attestation.height, execution.record.encode())
+        puts += blocks.BlockStore.state_puts(blocks.ExecutionState(height, execution.state.encode()))
+        puts += transactions.TransactionStore.indexed_puts(height)
+        return puts
+
+    def _index_puts(self, namespace: NamespaceId, index: int, runs: Sequence[Run]) -> Puts:
+        """The final places of transactions, as far as this node indexes them."""
+        puts: Puts = []
+        for run in runs:
+            if self._tx_index == "none" or (self._tx_index == "own" and run.lane != self._index):
+                continue
+            batch = self._source.load(run.digest)
+            if batch is None or not run.item_count:
+                continue
+            segment = batch.encoded[run.offset : run.offset + run.byte_count]
+            items = parse_segment(segment, run.item_count, self._genesis.parameters.tx_bytes_max)
+            place = transactions.LaneRun(run.lane, run.seq, namespace, KIND_OPEN, 0)
+            hashes = [transaction_id(namespace, KIND_OPEN, item) for item in items or ()]
+            puts += transactions.TransactionStore.final_puts(place, index, run.first_position, hashes)
+        return puts
+
+    def _measure(self, block: ExecutedBlock, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.observe(table.EXECUTION_DURATION, seconds)
+        metrics.set(table.EXECUTION_HEIGHT, block.height)
+        metrics.set(table.CONSENSUS_HEIGHT, block.height, "executed")
+        metrics.set(table.EXECUTION_LAG, self.committed_height - block.height)
+        metrics.add(table.EXECUTION_NAMESPACE_BLOCKS, len(block.namespaces))
+        metrics.add(table.EXECUTION_TRANSACTIONS, sum(item.item_count for item in block.namespaces))
+        metrics.add(table.EXECUTION_BYTES, sum(item.byte_count for item in block.namespaces))
+        metrics.add(table.EXECUTION_INERT, block.dropped.inert_runs)
+        for closed in block.closed_lanes:
+            _log.error("lane_closed", lane=closed.lane, seq=closed.seq, height=block.height)

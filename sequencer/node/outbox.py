@@ -1,0 +1,71 @@
+"""What must be on disk, and what may leave only after it: puts and deliveries in one order.
+
+Responsible for: group commit. Everything put in while a synced write runs becomes the next one.
+Refuses to do: know what is written or sent.
+
+Invariants:
+1. A delivery runs only after every put before it is synced. Deliveries run in the order in which they were posted.
+2. With nothing waiting, a delivery runs at once.
+3. A failed write ends the node: nothing posted after it is ever delivered.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from sequencer.node.failpoints import Failpoints
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage.database import Database
+from storage.keyspace import Puts
+
+
+class Outbox:
+    """One writer of one database; its own thread slot, so that no other writer's stall delays it."""
+
+    def __init__(self, database: Database, metrics: Metrics, failpoints: Failpoints) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._failpoints = failpoints
+        self._items: list[Puts | Callable[[], None]] = []
+        self._is_draining = False
+        self._arrived = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+
+    def put(self, puts: Puts) -> None:
+        """These must be synced before anything posted later leaves."""
+        self._items.append(puts)
+        self._arrived.set()
+
+    def post(self, deliver: Callable[[], None]) -> None:
+        """Runs `deliver` once everything put before is synced."""
+        if self._is_draining or self._items:
+            self._items.append(deliver)
+        else:
+            deliver()
+
+    async def run(self) -> None:
+        """Writes for ever. Raises `StorageFault`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived = trio.Event()
+            self._is_draining = True
+            while self._items:
+                items, self._items = self._items, []
+                await self._write([pair for item in items if isinstance(item, list) for pair in item])
+                for item in items:
+                    if not isinstance(item, list):
+                        item()
+            self._is_draining = False
+
+    async def _write(self, puts: Puts) -> None:
+        if not puts:
+            return
+        self._failpoints.reach("consensus_before_save")
+        started = trio.current_time()
+        await trio.to_thread.run_sync(self._write_synced, puts, limiter=self._limiter)
+        self._metrics.observe(table.STORAGE_SYNC, trio.current_time() - started, "chain")
+        self._failpoints.reach("consensus_after_save")
+
+    def _write_synced(self, puts: Puts) -> None:
+        self._database.write(puts, sync=True)
