@@ -113,12 +113,15 @@ class TipBuilder:
         self._bases = [0] * committee.count
 
     def tip(self, ts_ms: int, batches: Mapping[int, Sequence[Batch]] | None = None, anchor: Anchor = NO_ANCHOR) -> Tip:
-        """The next tip, at `ts_ms` after the genesis, with these further batches by lane (their order: by age)."""
+        """The next tip, at `ts_ms` after the genesis, with these further batches by lane, which is their order, too."""
         held = batches or {}
         view = View(self._justify.view + 1)
         sent_ms = Milliseconds(GENESIS_MS + ts_ms)
         rows = tuple(
-            LaneRow(Seq(base), tuple((batch.digest, 1000 - place) for place, batch in enumerate(held.get(lane, ()))))
+            LaneRow(
+                Seq(base),
+                tuple((batch.digest, 9000 - 64 * lane - place) for place, batch in enumerate(held.get(lane, ()))),
+            )
             for lane, base in enumerate(self._bases)
         )
         reports = tuple(

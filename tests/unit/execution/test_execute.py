@@ -1,7 +1,5 @@
 """Execution of committed tips: which bytes reach which namespace, and what stays out."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from consensus.errors import BrokenInvariant
@@ -9,15 +7,14 @@ from consensus.merkle import merkle_root, root_of_path
 from consensus.numbers import ZERO_HASH, Digest, Hash, NamespaceId, Seq
 from consensus.signing import sha256
 from consensus.vocabulary.anchor import Anchor
-from consensus.vocabulary.batch import Batch, frame_items
+from consensus.vocabulary.batch import frame_items
 from consensus.vocabulary.block import INERT_LEAF, RUN_LEAF, SectionKind, namespace_leaf
-from consensus.vocabulary.tip import Tip
 from sequencer.execution.blocks import ClosedLane, ExecutedBlock
 from sequencer.execution.errors import MissingBatch, NotAttested
-from sequencer.execution.execute import Execution, Executor
 from sequencer.execution.namespaces import leaves_at
 from sequencer.execution.state import ExecutionState
-from tests.committee import FIRST, GENESIS_MS, SECOND, Committee, LaneWriter, Segment, TipBuilder
+from tests.chain_run import ChainRun
+from tests.committee import FIRST, GENESIS_MS, SECOND, Committee, Segment, TipBuilder
 
 UNKNOWN = NamespaceId(7)
 ABOVE_TX_BYTES_MAX = b"x" * (64 * 1024 + 1)
@@ -28,40 +25,13 @@ def committee() -> Committee:
     return Committee()
 
 
-class Run:
-    """Executes tip after tip and keeps what came out."""
-
-    def __init__(self, committee: Committee) -> None:
-        self.executor = Executor(committee.chain)
-        self.state: ExecutionState = self.executor.start()
-        self.tips = TipBuilder(committee)
-        self.lanes = [LaneWriter(committee, author) for author in range(committee.count)]
-        self.batches: dict[Digest, Batch] = {}
-        self.records: dict[int, bytes] = {}
-
-    def tip(self, tip: Tip) -> Execution:
-        done = self.executor.execute(self.state, self.executor.order(self.state, tip), self.batches)
-        self.state = done.state
-        if done.record is not None and done.block.attestation is not None:
-            self.records[done.block.attestation.height] = done.record.encode()
-        return done
-
-    def block(self, ts_ms: int, batches: dict[int, Sequence[Batch]] | None = None, **more: Anchor) -> ExecutedBlock:
-        for added in (batches or {}).values():
-            self.batches.update((batch.digest, batch) for batch in added)
-        return self.tip(self.tips.tip(ts_ms, batches, **more)).block
-
-    def data(self, lane: int, *items: bytes, namespace: NamespaceId = FIRST) -> dict[int, Sequence[Batch]]:
-        return {lane: [self.lanes[lane].seal(Segment(namespace, items))]}
-
-
 @pytest.fixture
-def run(committee: Committee) -> Run:
-    return Run(committee)
+def run(committee: Committee) -> ChainRun:
+    return ChainRun(committee)
 
 
-def test_a_transaction_becomes_a_namespace_block(committee: Committee, run: Run) -> None:
-    batch = run.lanes[1].seal(Segment(FIRST, (b"one", b"two")))
+def test_a_transaction_becomes_a_namespace_block(committee: Committee, run: ChainRun) -> None:
+    batch = run.seal(1, Segment(FIRST, (b"one", b"two")))
     block = run.block(1000, {1: [batch]}, anchor=Anchor(32, Hash(b"\x05" * 32)))
 
     (executed,) = block.namespaces
@@ -81,9 +51,9 @@ def test_a_transaction_becomes_a_namespace_block(committee: Committee, run: Run)
     assert (where.lane, where.seq, where.digest) == (1, 1, batch.digest)
 
 
-def test_runs_of_several_batches_follow_block_order_and_count_positions_on(run: Run) -> None:
-    first = run.lanes[2].seal(Segment(FIRST, (b"a", b"b")), Segment(SECOND, (b"z",)))
-    second = run.lanes[2].seal(Segment(FIRST, (b"c",)))
+def test_runs_of_several_batches_follow_block_order_and_count_positions_on(run: ChainRun) -> None:
+    first = run.seal(2, Segment(FIRST, (b"a", b"b")), Segment(SECOND, (b"z",)))
+    second = run.seal(2, Segment(FIRST, (b"c",)))
     block = run.block(2000, {2: [first, second]})
     one, other = block.namespaces
     assert [(run.seq, run.first_position, run.item_count) for run in one.runs] == [(1, 0, 2), (2, 2, 1)]
@@ -92,7 +62,7 @@ def test_runs_of_several_batches_follow_block_order_and_count_positions_on(run: 
     assert one.byte_count == len(frame_items([b"a", b"b", b"c"]))
 
 
-def test_blocks_of_a_namespace_are_dense_and_chained_over_gaps(run: Run) -> None:
+def test_blocks_of_a_namespace_are_dense_and_chained_over_gaps(run: ChainRun) -> None:
     first = run.block(10, run.data(0, b"1")).namespaces[0]
     assert run.block(20, run.data(0, b"2", namespace=SECOND)).namespaces[0].block.index == 0
     assert run.block(30).is_empty
@@ -100,7 +70,7 @@ def test_blocks_of_a_namespace_are_dense_and_chained_over_gaps(run: Run) -> None
     assert (later.block.index, later.block.prev_hash, later.block.height) == (1, first.hash, 4)
 
 
-def test_the_root_has_a_leaf_for_every_namespace_that_ever_had_a_block(run: Run) -> None:
+def test_the_root_has_a_leaf_for_every_namespace_that_ever_had_a_block(run: ChainRun) -> None:
     second = run.block(10, run.data(0, b"2", namespace=SECOND)).namespaces[0]
     first = run.block(20, run.data(0, b"1")).namespaces[0]
     assert run.state.namespaces.root == merkle_root(
@@ -127,9 +97,9 @@ def test_the_root_has_a_leaf_for_every_namespace_that_ever_had_a_block(run: Run)
         Segment(FIRST, raw=b"\xff\xff\xff\xff", claimed_count=1),
     ],
 )
-def test_an_inert_segment_is_ordered_as_bytes_and_has_no_items(run: Run, segment: Segment) -> None:
-    good = run.lanes[1].seal(Segment(FIRST, (b"good",)))
-    block = run.block(1000, {1: [good, run.lanes[1].seal(segment)]})
+def test_an_inert_segment_is_ordered_as_bytes_and_has_no_items(run: ChainRun, segment: Segment) -> None:
+    good = run.seal(1, Segment(FIRST, (b"good",)))
+    block = run.block(1000, {1: [good, run.seal(1, segment)]})
     (executed,) = block.namespaces
     assert executed.item_count == 1
     assert executed.byte_count == len(frame_items([b"good"])) + len(segment.data)
@@ -140,8 +110,8 @@ def test_an_inert_segment_is_ordered_as_bytes_and_has_no_items(run: Run, segment
     assert block.dropped.inert_runs == 1
 
 
-def test_a_namespace_with_nothing_but_an_inert_run_gets_a_block(run: Run) -> None:
-    block = run.block(1000, {0: [run.lanes[0].seal(Segment(FIRST, (b"a",), claimed_count=9))]})
+def test_a_namespace_with_nothing_but_an_inert_run_gets_a_block(run: ChainRun) -> None:
+    block = run.block(1000, {0: [run.seal(0, Segment(FIRST, (b"a",), claimed_count=9))]})
     assert not block.is_empty
     assert block.namespaces[0].item_count == 0
 
@@ -150,22 +120,22 @@ def test_a_namespace_with_nothing_but_an_inert_run_gets_a_block(run: Run) -> Non
     "segment",
     [Segment(UNKNOWN, (b"x",)), Segment(NamespaceId(0), (b"x",)), Segment(FIRST, (b"x",), kind=1)],
 )
-def test_unknown_namespaces_and_kinds_produce_nothing(run: Run, segment: Segment) -> None:
-    block = run.block(1000, {0: [run.lanes[0].seal(segment)]})
+def test_unknown_namespaces_and_kinds_produce_nothing(run: ChainRun, segment: Segment) -> None:
+    block = run.block(1000, {0: [run.seal(0, segment)]})
     assert block.is_empty
     assert block.namespaces_root == ZERO_HASH
     assert (block.dropped.foreign_segments, block.dropped.foreign_bytes) == (1, len(segment.data))
 
 
-def test_segments_behind_a_foreign_one_are_found(run: Run) -> None:
-    batch = run.lanes[0].seal(Segment(UNKNOWN, (b"skip",)), Segment(FIRST, (b"1",)), Segment(SECOND, (b"2",)))
+def test_segments_behind_a_foreign_one_are_found(run: ChainRun) -> None:
+    batch = run.seal(0, Segment(UNKNOWN, (b"skip",)), Segment(FIRST, (b"1",)), Segment(SECOND, (b"2",)))
     one, other = run.block(1000, {0: [batch]}).namespaces
     for executed, item in ((one, b"1"), (other, b"2")):
         (where,) = executed.runs
         assert batch.encoded[where.offset : where.offset + where.byte_count] == frame_items([item])
 
 
-def test_a_forked_lane_closes_and_stays_closed(committee: Committee, run: Run) -> None:
+def test_a_forked_lane_closes_and_stays_closed(committee: Committee, run: ChainRun) -> None:
     run.block(10, run.data(2, b"before"))
     stranger = committee.seal(2, 2, Digest(b"\x07" * 32), [Segment(FIRST, (b"fork",))])
     after = committee.seal(2, 3, stranger.digest, [Segment(FIRST, (b"after",))])
@@ -182,20 +152,20 @@ def test_a_forked_lane_closes_and_stays_closed(committee: Committee, run: Run) -
     assert run.state.effective.cut[2].seq == 4  # cuts go on counting
 
 
-def test_batches_of_a_closed_lane_are_not_asked_for(committee: Committee, run: Run) -> None:
+def test_batches_of_a_closed_lane_are_not_asked_for(committee: Committee, run: ChainRun) -> None:
     stranger = committee.seal(2, 1, Digest(b"\x07" * 32), [Segment(FIRST, (b"fork",))])
     run.block(10, {2: [stranger]})
     unheld = committee.seal(2, 2, stranger.digest, [Segment(FIRST, (b"never fetched",))])
-    assert run.tip(run.tips.tip(1000, {2: [unheld]})).block.is_empty
+    assert run.execute(run.tips.tip(1000, {2: [unheld]})).block.is_empty
 
 
-def test_a_batch_of_another_place_closes_the_lane(committee: Committee, run: Run) -> None:
+def test_a_batch_of_another_place_closes_the_lane(committee: Committee, run: ChainRun) -> None:
     elsewhere = committee.seal(1, 5, Digest(ZERO_HASH), [Segment(FIRST, (b"x",))])
     assert run.block(10, {1: [elsewhere]}).closed_lanes == (ClosedLane(elsewhere.header.author, Seq(1)),)
 
 
-def test_a_missing_batch_is_named_and_nothing_changes(run: Run) -> None:
-    batch = run.lanes[0].seal(Segment(FIRST, (b"x",)))
+def test_a_missing_batch_is_named_and_nothing_changes(run: ChainRun) -> None:
+    batch = run.seal(0, Segment(FIRST, (b"x",)))
     ordered = run.executor.order(run.state, run.tips.tip(10, {0: [batch]}))
     assert [item.digest for item in ordered.batches] == [batch.digest]
     with pytest.raises(MissingBatch) as caught:
@@ -203,7 +173,7 @@ def test_a_missing_batch_is_named_and_nothing_changes(run: Run) -> None:
     assert caught.value.digest == batch.digest
 
 
-def test_a_tip_that_does_not_follow_is_a_broken_invariant(committee: Committee, run: Run) -> None:
+def test_a_tip_that_does_not_follow_is_a_broken_invariant(committee: Committee, run: ChainRun) -> None:
     run.tips.tip(10)
     with pytest.raises(BrokenInvariant):
         run.executor.order(run.state, run.tips.tip(20))
@@ -214,13 +184,13 @@ def test_a_tip_that_does_not_follow_is_a_broken_invariant(committee: Committee, 
         run.executor.execute(later, first, {})
 
 
-def test_the_anchor_of_a_block_never_falls_back(run: Run) -> None:
+def test_the_anchor_of_a_block_never_falls_back(run: ChainRun) -> None:
     high = Anchor(64, Hash(b"\x01" * 32))
     run.block(10, anchor=high)
     assert run.block(20, run.data(0, b"x"), anchor=Anchor(32, Hash(b"\x02" * 32))).anchor == high
 
 
-def test_an_attested_parent_carries_its_own_id_and_roots(run: Run) -> None:
+def test_an_attested_parent_carries_its_own_id_and_roots(run: ChainRun) -> None:
     block = run.block(10, run.data(0, b"x"))
     assert block.attestation is None
     child = run.block(20)
@@ -230,7 +200,7 @@ def test_an_attested_parent_carries_its_own_id_and_roots(run: Run) -> None:
     assert run.block(60).attestation is None
 
 
-def test_an_attested_block_carries_its_own_roots(run: Run) -> None:
+def test_an_attested_block_carries_its_own_roots(run: ChainRun) -> None:
     block = run.block(60, run.data(0, b"x"))
     assert block.attestation is not None
     assert (block.attestation.height, block.attestation.block_id) == (1, block.block_id)
@@ -238,7 +208,7 @@ def test_an_attested_block_carries_its_own_roots(run: Run) -> None:
     assert run.block(70).attestation is None
 
 
-def test_paths_of_every_attested_height_can_be_answered_later(run: Run) -> None:
+def test_paths_of_every_attested_height_can_be_answered_later(run: ChainRun) -> None:
     roots = {}
     for number in range(1, 160):
         namespace = SECOND if number % 7 == 3 else FIRST
@@ -253,13 +223,13 @@ def test_paths_of_every_attested_height_can_be_answered_later(run: Run) -> None:
         assert root_of_path(namespace_leaf(executed.block.namespace, executed.block.index, executed.hash), path) == root
 
 
-def test_a_height_that_is_not_attested_has_no_leaves(run: Run) -> None:
+def test_a_height_that_is_not_attested_has_no_leaves(run: ChainRun) -> None:
     run.block(10, run.data(0, b"x"))
     with pytest.raises(NotAttested):
         leaves_at(run.state.height, run.records.get)
 
 
-def test_blocks_and_states_survive_storage(run: Run) -> None:
+def test_blocks_and_states_survive_storage(run: ChainRun) -> None:
     for number in range(6):
         block = run.block(30 * number, run.data(number % 4, b"%d" % number) if number % 3 else None)
         assert ExecutedBlock.decode(block.encode()) == block
