@@ -16,7 +16,6 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -28,6 +27,7 @@ from sequencer.cli.homes import RUNNING_NAME, NetworkSummary, validator_home, wr
 from sequencer.cli.output import print_text, printable, say
 from sequencer.cli.ports import LOOPBACK, ValidatorPorts
 from sequencer.keys.genesis_file import load_genesis
+from sequencer.keys.peer_id import peer_id_text
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_POLL_S = 0.2
@@ -102,8 +102,7 @@ async def _run(network: Network, ready_timeout_s: float) -> int:
                     children.append(start_child(index, network.home(index)))
                     nursery.start_soon(_report_end, children[-1], terminal)
                 await _wait_ready(network, children, terminal, ready_timeout_s)
-                description = await trio.to_thread.run_sync(_describe, network, children)
-                write_whole(network.directory / RUNNING_NAME, json.dumps(description, indent=2) + "\n")
+                write_whole(network.directory / RUNNING_NAME, _describe(network, children))
                 terminal.clear()
                 print_text(_banner(network))
                 await _show_status(network, children, terminal)
@@ -182,11 +181,8 @@ async def _show_status(network: Network, children: Sequence[Child], terminal: _T
             await trio.sleep(interval_s)
 
 
-def _describe(network: Network, children: Sequence[Child]) -> dict[str, Any]:
+def _describe(network: Network, children: Sequence[Child]) -> str:
     """The content of `devnet.json`."""
-    # Here and not above: the network library takes a second to import, and this runs beside the validators' start.
-    from p2p.identity import peer_id_of
-
     genesis = load_genesis(network.home(0) / "config" / "genesis.toml")
     validators = [
         {
@@ -196,11 +192,11 @@ def _describe(network: Network, children: Sequence[Child]) -> dict[str, Any]:
             "pid": child.process.pid if child.is_running else None,
             "rpc": network.rpc_url(child.index),
             "metrics": network.metrics_url(child.index),
-            "peer_id": str(peer_id_of(genesis.validators[child.index].node_public_key)),
+            "peer_id": peer_id_text(genesis.validators[child.index].node_public_key),
         }
         for child in children
     ]
-    return {
+    description = {
         "chain_id": network.summary.chain_id,
         "genesis_hash": f"0x{genesis.chain_id.hex()}",
         "validators": validators,
@@ -209,6 +205,7 @@ def _describe(network: Network, children: Sequence[Child]) -> dict[str, Any]:
         "namespaces": [{"id": number, "name": name} for number, name in network.summary.namespaces],
         "accounts": [],
     }
+    return json.dumps(description, indent=2) + "\n"
 
 
 def _banner(network: Network) -> str:

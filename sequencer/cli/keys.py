@@ -119,15 +119,15 @@ def _print_public(keys_dir: Path, as_json: bool) -> None:
 
 
 def _public_half(keys_dir: Path) -> dict[str, Any]:
-    from p2p.identity import peer_id_of
     from sequencer.keys.key_files import load_bls_key, load_node_key
+    from sequencer.keys.peer_id import peer_id_text
 
     node_key, bls_key = load_node_key(keys_dir), load_bls_key(keys_dir)
     return {
         "node_public_key": _hex(node_key.public_key),
         "bls_public_key": _hex(bls_key.public_key),
         "possession": _hex(bls_key.prove_possession()),
-        "peer_id": str(peer_id_of(node_key.public_key)),
+        "peer_id": peer_id_text(node_key.public_key),
     }
 
 

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sequencer.cli.errors import UsageFault
 from sequencer.cli.options import JsonOption, PresetOption, SetOption, read_namespace, read_settings
 from sequencer.cli.output import print_fields, print_json, say
+
+if TYPE_CHECKING:
+    from sequencer.cli.homes import NetworkPlan, NetworkSummary
 
 DEFAULT_NAMESPACES = ((1001, "alpha"), (1002, "beta"))
 P2P_PORT = 9000
@@ -40,32 +43,16 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
     Keys, genesis and configuration of every validator, and a compose file that runs them. Their RPC and metrics listen
     on all addresses: protect them, or set rpc.host and metrics.host.
     """
-    from sequencer.cli.compose import render_compose
-    from sequencer.cli.homes import (
-        NetworkPlan,
-        load_summary,
-        make_network,
-        require_validator_count,
-        validator_home,
-        write_whole,
-    )
+    from sequencer.cli.homes import NetworkPlan, load_summary, require_validator_count, validator_home
 
     require_validator_count(validators)
     summary = load_summary(output)
     if summary is not None and not if_absent:
         raise UsageFault(f"{output} holds a network already; name another directory")
     if summary is None:
-        addresses = _addresses(address, validators)
-        everywhere = dict.fromkeys(("p2p.host", "rpc.host", "metrics.host"), "0.0.0.0")  # noqa: S104 (other machines)
-        common = everywhere | read_settings(preset, settings)
-        plan = NetworkPlan(
-            name,
-            [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES,
-            [_settings(common, addresses, index) for index in range(validators)],
-        )
-        summary = make_network(output, plan)
-        write_whole(output / "docker-compose.yml", render_compose(validators, f"{os.getuid()}:{os.getgid()}"))
-        say(f"made {validators} validators in {output}")
+        namespaces = [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES
+        settings_of_all = _settings_of_all(_addresses(address, validators), read_settings(preset, settings))
+        summary = _make(output, NetworkPlan(name, namespaces, settings_of_all))
     fields: dict[str, Any] = {
         "name": summary.name,
         "chain_id": summary.chain_id,
@@ -75,6 +62,16 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         print_json(fields)
     else:
         print_fields({**fields, "homes": " ".join(fields["homes"])})
+
+
+def _make(output: Path, plan: "NetworkPlan") -> "NetworkSummary":
+    from sequencer.cli.compose import render_compose
+    from sequencer.cli.homes import make_network, write_whole
+
+    summary = make_network(output, plan)
+    write_whole(output / "docker-compose.yml", render_compose(summary.validators, f"{os.getuid()}:{os.getgid()}"))
+    say(f"made {summary.validators} validators in {output}")
+    return summary
 
 
 def _addresses(entries: list[str] | None, count: int) -> list[str]:
@@ -95,7 +92,14 @@ def _addresses(entries: list[str] | None, count: int) -> list[str]:
     return addresses
 
 
-def _settings(common: dict[str, Any], addresses: list[str], own: int) -> dict[str, Any]:
-    port = int(addresses[own].rpartition(":")[2])
-    peers = [{"index": index, "address": entry} for index, entry in enumerate(addresses) if index != own]
-    return {"p2p.port": port, "p2p.peers": peers, **common}
+def _settings_of_all(addresses: list[str], common: dict[str, Any]) -> list[dict[str, Any]]:
+    everywhere = dict.fromkeys(("p2p.host", "rpc.host", "metrics.host"), "0.0.0.0")  # noqa: S104 (other machines)
+    return [
+        {
+            "p2p.port": int(own.rpartition(":")[2]),
+            "p2p.peers": [{"index": index, "address": peer} for index, peer in enumerate(addresses) if peer != own],
+            **everywhere,
+            **common,
+        }
+        for own in addresses
+    ]

@@ -24,9 +24,9 @@ METRICS = (
 def start(home: Path, parent_pid: int) -> None:
     die_with_parent(parent_pid)
     config = load_config(home)
-    print("fake node: a line of its log", flush=True)
+    sys.stderr.write("fake node: a line of its log\n")
     if (home / "refuse").exists():
-        print("fake node: \x1b[31mnot today", flush=True)
+        sys.stderr.write("fake node: \x1b[31mnot today\n")
         sys.exit(2)
     (home / "data").mkdir(exist_ok=True)
 
@@ -45,7 +45,8 @@ def start(home: Path, parent_pid: int) -> None:
             pass
 
     servers = [
-        ThreadingHTTPServer((section.host, section.port), Answer) for section in (config.p2p, config.rpc, config.metrics)
+        ThreadingHTTPServer((section.host, section.port), Answer)
+        for section in (config.p2p, config.rpc, config.metrics)
     ]
     for server in servers:
         Thread(target=server.serve_forever, daemon=True).start()
