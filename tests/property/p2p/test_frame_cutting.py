@@ -8,12 +8,12 @@ from p2p.errors import PeerFault
 from p2p.frames import FrameDecoder, encode_frame
 from p2p.outbox import ByteQueue
 
-KINDS = {kind: 200_000 for kind in range(1, 5)}
+KINDS = dict.fromkeys(range(1, 5), 200_000)
 
 frame_lists = st.lists(
     st.tuples(
         st.sampled_from(sorted(KINDS)),
-        st.one_of(st.binary(max_size=40), st.integers(0, 200_000).map(lambda length: bytes(length))),
+        st.one_of(st.binary(max_size=40), st.integers(0, 200_000).map(bytes)),
     ),
     max_size=12,
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from libp2p.abc import ISecureConn
 from libp2p.network.connection.exceptions import RawConnError
 

@@ -1,0 +1,219 @@
+"""What a stranger and a hostile validator have at hand: the library's parts, used without manners."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from libp2p.abc import ISecureConn
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.security.noise.patterns import PatternXX
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.upgrader import TransportUpgrader
+
+from p2p.bounds import KIND_HELLO, LinkTimes
+from p2p.frames import encode_frame
+from p2p.host import ValidatorHost
+from p2p.identity import decode_secret, peer_id_of
+from p2p.libp2p_inside import Connection, Stream, Upgrader
+from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
+from p2p.tcp import Socket
+from tests.integration.p2p.nodes import (
+    ECHO,
+    NOWHERE,
+    PUBLIC_KEYS,
+    SECRETS,
+    VOTE,
+    Address,
+    RecordingNode,
+    is_linked,
+    make_host,
+    start,
+    until,
+)
+
+HOSTILE, HONEST, VICTIM, STRANGER = 0, 1, 2, 7
+
+
+async def dial(address: Address) -> trio.SocketStream:
+    """A bare TCP connection."""
+    return await trio.open_tcp_stream(*address)
+
+
+async def ended(stream: trio.SocketStream) -> bytes:
+    """What the other side still says before it hangs up on us. Closes our end too."""
+    said = b""
+    with trio.fail_after(60):
+        async with stream:
+            while True:
+                try:
+                    data = await stream.receive_some(65_536)
+                except trio.BrokenResourceError:
+                    return said
+                if not data:
+                    return said
+                said += data
+
+
+class LyingPattern(PatternXX):
+    """Noise with another payload than the truth."""
+
+    payload = b""
+
+    def make_handshake_payload(self, extensions: Any = None) -> Any:
+        return self
+
+    def serialize(self) -> bytes:
+        return self.payload
+
+
+class LyingNoise(NoiseTransport):
+    payload: bytes | None = None
+
+    def get_pattern(self) -> PatternXX:
+        if self.payload is None:
+            return PatternXX(self.local_peer, self.libp2p_privkey, self.noise_privkey)
+        pattern = LyingPattern(self.local_peer, self.libp2p_privkey, self.noise_privkey)
+        pattern.payload = self.payload
+        return pattern
+
+
+async def shake_hands(address: Address, secret: bytes, payload: bytes | None = None) -> tuple[Socket, ISecureConn]:
+    """A connection secured by Noise and nothing on top of it."""
+    noise = LyingNoise(decode_secret(secret), create_noise_key_pair().private_key)
+    noise.payload = payload
+    socket = Socket(await dial(address), is_initiator=True)
+    socket.budget_bytes = None
+    upgrader = TransportUpgrader({NOISE_PROTOCOL: noise}, {"/yamux/1.0.0": Yamux})  # type: ignore[dict-item]
+    try:
+        return socket, await upgrader.upgrade_security(socket, True, peer_id_of(PUBLIC_KEYS[VICTIM]))
+    except BaseException:
+        socket.hard_close()
+        raise
+
+
+async def choose_yamux(session: ISecureConn) -> None:
+    """Agree on Yamux, and speak it oneself."""
+    await session.write(b"\x13/multistream/1.0.0\n\x0d/yamux/1.0.0\n")
+    answer = b""
+    while len(answer) < 34:
+        answer += await session.read(1)
+    assert answer.endswith(b"/yamux/1.0.0\n")
+
+
+async def connect(address: Address, index: int = HOSTILE, victim: int = VICTIM) -> Connection:
+    """A connection with Yamux, as an honest validator has it. Its `run` is the caller's to start."""
+    socket = Socket(await dial(address), is_initiator=True)
+    upgrader = Upgrader(decode_secret(SECRETS[index]), lambda key, inbound: None)
+    try:
+        return await upgrader.upgrade(socket, peer_id_of(PUBLIC_KEYS[victim]))
+    except BaseException:
+        socket.hard_close()
+        raise
+
+
+async def open_stream(connection: Connection, protocol: str) -> Stream:
+    stream = await connection.open_stream()
+    await connection.speak(stream, protocol)
+    return stream
+
+
+@dataclass
+class HostileLink:
+    """A link that has said hello, with its two streams to write to."""
+
+    connection: Connection
+    urgent: Stream
+    bulk: Stream
+
+
+@asynccontextmanager
+async def hostile_connection(arena: "Arena") -> AsyncIterator[Connection]:
+    """A connection whose incoming streams are agreed to and never read."""
+    connection = await connect(arena.address)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ignoring_loss, connection.run)
+        await connection.started()
+        nursery.start_soon(ignoring_loss, accept_everything, connection, nursery)
+        yield connection
+        connection.hard_close()
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def hostile_link(arena: "Arena", hello: bytes = b"hostile") -> AsyncIterator[HostileLink]:
+    async with hostile_connection(arena) as connection:
+        urgent, bulk = await open_stream(connection, URGENT_PROTOCOL), await open_stream(connection, BULK_PROTOCOL)
+        await urgent.write(encode_frame(KIND_HELLO, hello))
+        await until(lambda: is_linked(arena.victim, HOSTILE))
+        yield HostileLink(connection, urgent, bulk)
+
+
+async def ignoring_loss(task: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        await task(*arguments)
+    except Exception:  # noqa: BLE001 - the attacker does not mind what becomes of its connection
+        return
+
+
+async def accept_everything(connection: Connection, nursery: trio.Nursery) -> None:
+    while True:
+        stream = await connection.accept_stream()
+        nursery.start_soon(ignoring_loss, connection.listen, stream, (URGENT_PROTOCOL, BULK_PROTOCOL, "/x"))
+
+
+class Arena:
+    """A victim with an honest peer, and room for a hostile one."""
+
+    def __init__(self, victim: ValidatorHost, honest: ValidatorHost, address: Address) -> None:
+        self.victim, self.honest, self.address = victim, honest, address
+        assert isinstance(victim.events, RecordingNode)
+        assert isinstance(honest.events, RecordingNode)
+        self.victim_node, self.honest_node = victim.events, honest.events
+
+    async def still_serves(self) -> None:
+        """The link with the honest peer was never lost, works both ways, and a new one can still be made."""
+        assert self.honest_node.closed == []
+        await self._exchange()
+        self.honest.close_link(VICTIM, "reconnect")
+        await until(lambda: len(self.honest_node.opened) == 2)
+        await self._exchange()
+
+    async def _exchange(self) -> None:
+        received = len(self.victim_node.bodies(HONEST, VOTE))
+        answer = await self.honest.request(VICTIM, ECHO, b"well?", timeout_ms=60_000, response_bytes_max=5)
+        assert answer == b"well?"
+        await until(lambda: self.honest.send(VICTIM, VOTE, b"vote", urgent=True))
+        await until(lambda: self.victim.send(HONEST, VOTE, b"vote", urgent=True))
+        await until(lambda: len(self.victim_node.bodies(HONEST, VOTE)) == received + 1)
+        await until(lambda: bool(self.honest_node.bodies(VICTIM, VOTE)))
+
+    async def blamed(self, reason: str) -> None:
+        """The victim has counted the fault, hung up, and does not let the hostile peer in again."""
+        await until(lambda: self.victim.counters.faults[reason] == 1)
+        await until(lambda: not is_linked(self.victim, HOSTILE))
+        await self.refused("muted", lambda: connect(self.address))
+
+    async def refused(self, reason: str, attempt: Callable[[], Any]) -> None:
+        """The attempt fails, and the victim has counted why."""
+        before = self.victim.counters.connections_refused[reason]
+        await ignoring_loss(attempt)
+        await until(lambda: self.victim.counters.connections_refused[reason] == before + 1)
+
+
+@asynccontextmanager
+async def open_arena(times: LinkTimes | None = None) -> AsyncIterator[Arena]:
+    """Start victim and honest peer, let an attack happen, and see that the victim still serves."""
+    async with trio.open_nursery() as nursery:
+        victim = make_host(VICTIM, {HOSTILE: NOWHERE, HONEST: NOWHERE}, RecordingNode(b"victim"), times=times)
+        address = await start(nursery, victim)
+        honest = make_host(HONEST, {VICTIM: address}, RecordingNode(b"honest"))
+        await start(nursery, honest)
+        await until(lambda: is_linked(victim, HONEST) and is_linked(honest, VICTIM))
+        arena = Arena(victim, honest, address)
+        yield arena
+        await arena.still_serves()
+        nursery.cancel_scope.cancel()
