@@ -21,7 +21,7 @@ from pathlib import Path
 
 import trio
 
-NODE_COMMAND = (sys.executable, "-m", "sequencer.cli")
+NODE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "sequencer.cli")
 STOP_DEADLINE_S = 10.0
 POLL_S = 0.1
 _TAIL_BYTES = 8192

@@ -12,9 +12,8 @@ Invariants:
 import json
 import shlex
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -26,6 +25,7 @@ from sequencer.cli.errors import CommandError, ExitCode
 from sequencer.cli.homes import RUNNING_NAME, NetworkSummary, validator_home, write_whole
 from sequencer.cli.output import print_text, printable, say
 from sequencer.cli.ports import LOOPBACK, ValidatorPorts
+from sequencer.cli.terminal import Terminal
 from sequencer.keys.genesis_file import load_genesis
 from sequencer.keys.peer_id import peer_id_text
 
@@ -57,39 +57,13 @@ class Network:
         return f"http://{LOOPBACK}:{self.ports[index].metrics}/metrics"
 
 
-@dataclass(slots=True)
-class _Terminal:
-    """Lines on standard error, the last of which may be a status line that is written over."""
-
-    is_live: bool = field(default_factory=sys.stderr.isatty)
-    shown: bool = False
-
-    def say(self, message: str) -> None:
-        self.clear()
-        say(message)
-
-    def show(self, line: str) -> None:
-        if not self.is_live:
-            say(line)
-            return
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
-        self.shown = True
-
-    def clear(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self.shown = False
-
-
 def run(network: Network, ready_timeout_s: float) -> int:
     """Runs the network until a signal ends it. Returns the exit code; raises `CommandError` if it did not come up."""
     return trio.run(_run, network, ready_timeout_s)
 
 
 async def _run(network: Network, ready_timeout_s: float) -> int:
-    terminal = _Terminal()
+    terminal = Terminal()
     children: list[Child] = []
     # Under nohup SIGHUP is ignored, and stays so.
     watched = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -129,14 +103,14 @@ async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) 
         return
 
 
-async def _report_end(child: Child, terminal: _Terminal) -> None:
+async def _report_end(child: Child, terminal: Terminal) -> None:
     await wait_ended(child)
     terminal.say(f"validator-{child.index} {child.describe_end()}. The end of {child.log_file}:")
     for line in child.last_log_lines():
         terminal.say(f"  | {printable(line)}")
 
 
-async def _wait_ready(network: Network, children: Sequence[Child], terminal: _Terminal, timeout_s: float) -> None:
+async def _wait_ready(network: Network, children: Sequence[Child], terminal: Terminal, timeout_s: float) -> None:
     """Returns once every running validator is ready. Raises `CommandError` when that cannot happen any more."""
     quorum = 2 * len(children) // 3 + 1
     deadline, next_line = trio.current_time() + timeout_s, trio.current_time() + _PROGRESS_INTERVAL_S
@@ -159,7 +133,7 @@ async def _wait_ready(network: Network, children: Sequence[Child], terminal: _Te
             await trio.sleep(_READY_POLL_S)
 
 
-async def _show_status(network: Network, children: Sequence[Child], terminal: _Terminal) -> None:
+async def _show_status(network: Network, children: Sequence[Child], terminal: Terminal) -> None:
     """Shows figures until it is cancelled. Raises `CommandError` when no validator is left."""
     interval_s = _STATUS_INTERVAL_S if terminal.is_live else _PLAIN_STATUS_INTERVAL_S
     before: tuple[int, float, Figures] | None = None
@@ -196,7 +170,7 @@ def _describe(network: Network, children: Sequence[Child]) -> str:
         }
         for child in children
     ]
-    description = {
+    description: dict[str, object] = {
         "chain_id": network.summary.chain_id,
         "genesis_hash": f"0x{genesis.chain_id.hex()}",
         "validators": validators,

@@ -17,5 +17,5 @@ def test_it_is_what_the_network_library_says(secret):
 
 @pytest.mark.parametrize("data", [b"", bytes(33), bytes(32), b"\x02" + b"\xff" * 32])
 def test_what_is_no_key_has_none(data):
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="key"):
         peer_id_text(data)

@@ -1,0 +1,218 @@
+"""The commands that ask a node, against an HTTP server that answers as one does."""
+
+import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from sequencer.cli.main import main
+
+HASH = "0x" + "ab" * 32
+
+
+def progress(**changes):
+    return {
+        "ready": True,
+        "reasons": [],
+        "view": 12,
+        "ordered_height": 11,
+        "final_height": 10,
+        "executed_height": 9,
+        "attested_height": 8,
+        "target_height": 11,
+        "missing_batches": 0,
+        **changes,
+    }
+
+
+def standing(status, **changes):
+    known = dict.fromkeys(("height", "namespace_index", "position", "section", "receipt", "count", "l1", "reason"))
+    return {"hash": HASH, "namespace": 1001, "status": status, **known, **changes}
+
+
+@contextmanager
+def node(answers):
+    """A server; `answers` maps a method to its result, or to a function of its parameters. An exception is an error."""
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            asked.append((request["method"], request["params"]))
+            result = answers[request["method"]]
+            if callable(result):
+                result = result(request["params"])
+            key = "error" if isinstance(result, dict) and "code" in result else "result"
+            body = json.dumps({"jsonrpc": "2.0", "id": request["id"], key: result}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def run(capsys, *arguments, code=0):
+    assert main([str(argument) for argument in arguments]) == code
+    return capsys.readouterr()
+
+
+@pytest.mark.parametrize(("ready", "code"), [(True, 0), (False, 3)])
+def test_status_says_it_in_its_exit_code(capsys, ready, code):
+    answer = progress(ready=ready, reasons=[] if ready else ["no_quorum"])
+    with node({"seq_syncStatus": answer}) as (url, _):
+        assert json.loads(run(capsys, "status", "--url", url, "--json", code=code).out) == answer
+        shown = run(capsys, "status", "--url", url, code=code).out
+    assert ("no_quorum" in shown) is not ready
+    assert "final" in shown
+
+
+def test_the_address_comes_from_the_home(capsys, tmp_path):
+    with node({"seq_syncStatus": progress()}) as (url, _):
+        port = url.rpartition(":")[2]
+        run(capsys, "init", "--home", tmp_path, "--set", f"rpc.port={port}", "--set", "rpc.host=0.0.0.0")
+        run(capsys, "status", "--home", tmp_path)
+
+
+def test_the_address_comes_from_the_environment(capsys, monkeypatch):
+    with node({"seq_syncStatus": progress()}) as (url, _):
+        monkeypatch.setenv("SEQUENCER_URL", url)
+        run(capsys, "status")
+
+
+def test_send_prints_the_hash(capsys, tmp_path):
+    answer = {"hash": HASH, "receipt": {"lane": 2, "seq": 7}}
+    (tmp_path / "data").write_bytes(b"\x00\x01")
+    with node({"seq_sendTransaction": answer}) as (url, asked):
+        assert run(capsys, "tx", "send", "1001", "0xC0ffee", "--url", url).out == f"{HASH}\n"
+        run(capsys, "tx", "send", "0x3e9", "--text", "hé", "--url", url)
+        run(capsys, "tx", "send", str(2**60), "--file", tmp_path / "data", "--url", url)
+        assert json.loads(run(capsys, "tx", "send", "1001", "0x00", "--url", url, "--json").out) == answer
+    assert [params for _, params in asked[:3]] == [
+        {"namespace": 1001, "data": "0xc0ffee"},
+        {"namespace": 1001, "data": "0x68c3a9"},
+        {"namespace": hex(2**60), "data": "0x0001"},
+    ]
+
+
+def test_send_and_wait(capsys):
+    answers = {
+        "seq_sendTransaction": {"hash": HASH, "receipt": {"lane": 2, "seq": 7}},
+        "seq_waitForTransaction": lambda params: standing("final", height=5),
+    }
+    with node(answers) as (url, asked):
+        shown = run(capsys, "tx", "send", "1", "0x00", "--wait", "final", "--timeout-ms", "5", "--url", url).out
+        assert "final" in shown
+        assert asked[1][1] == {"hash": HASH, "status": "final", "timeout_ms": 5}
+        run(capsys, "tx", "send", "1", "0x00", "--wait", "attested", "--url", url, code=1)
+
+
+def test_status_of_a_transaction(capsys):
+    with node({"seq_getTransactionStatus": standing("ordered", height=5)}) as (url, asked):
+        shown = run(capsys, "tx", "status", "AB" * 32, "--url", url).out
+        assert json.loads(run(capsys, "tx", "status", HASH, "--url", url, "--json").out)["status"] == "ordered"
+    assert "ordered" in shown
+    assert "reason" not in shown
+    assert [params for _, params in asked] == [{"hash": HASH}] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("final", 0), ("attested", 0), ("ordered", 1), ("unknown", 1), ("refused", 1), ("expired", 1)]
+)
+def test_wait_tells_whether_it_was_reached(capsys, status, code):
+    with node({"seq_waitForTransaction": standing(status)}) as (url, _):
+        shown = run(capsys, "tx", "wait", HASH, "--status", "final", "--url", url, "--json", code=code)
+    assert json.loads(shown.out)["status"] == status
+
+
+def test_a_refusal_is_one_message_and_1(capsys):
+    refusal = {"code": -32010, "message": "unknown namespace", "data": {"reason": "unknown_namespace"}}
+    with node({"seq_sendTransaction": refusal}) as (url, _):
+        shown = run(capsys, "tx", "send", "5", "0x00", "--url", url, code=1)
+    assert shown.out == ""
+    assert "unknown_namespace" in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_lists(capsys):
+    peer = {
+        "index": 1,
+        "peer_id": "16U",
+        "address": None,
+        "connected": True,
+        "last_heard_ms": 1,
+        "round_trip_ms": None,
+        "sent_bytes": 1,
+        "received_bytes": 2,
+        "queued_bytes": 0,
+    }
+    validator = {"index": 0, "stake": 1, "node_public_key": "0x02", "bls_public_key": "0x03", "possession": "0x04"}
+    answers = {
+        "seq_listPeers": [peer],
+        "seq_getValidators": lambda params: {"epoch": 0, "validators": [validator]} if params["epoch"] == 0 else None,
+    }
+    with node(answers) as (url, _):
+        assert "16U" in run(capsys, "peers", "list", "--url", url).out
+        assert json.loads(run(capsys, "peers", "list", "--url", url, "--json").out) == [peer]
+        assert "0x03" in run(capsys, "validators", "list", "--url", url).out
+        assert json.loads(run(capsys, "validators", "list", "--url", url, "--json").out)["validators"] == [validator]
+        assert "no epoch 4" in run(capsys, "validators", "list", "--epoch", "4", "--url", url, code=1).err
+
+
+def test_namespaces_page_by_page_and_without_control_characters(capsys):
+    namespaces = [
+        {"id": number, "name": f"n\x1b[2J{number}", "index": None, "height": None, "hash": None}
+        for number in range(2500)
+    ]
+    namespaces.append({"id": hex(2**60), "name": "far", "index": 1, "height": 2, "hash": HASH})
+
+    def page(params):
+        start = params["from_id"] if isinstance(params["from_id"], int) else int(params["from_id"], 16)
+        ids = [int(str(entry["id"]), 0) for entry in namespaces]
+        return [entry for entry, number in zip(namespaces, ids, strict=True) if number >= start][: params["count"]]
+
+    with node({"seq_listNamespaces": page}) as (url, asked):
+        assert json.loads(run(capsys, "namespace", "list", "--url", url, "--json").out) == namespaces
+        assert len(asked) == 3
+        shown = run(capsys, "namespace", "list", "--url", url).out
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 2502
+
+
+@pytest.mark.parametrize("answer", ["null", "[]", "<html>", "{}", '{"result": 1'])
+def test_something_that_is_no_node(capsys, answer):
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        shown = run(capsys, "status", "--url", f"http://127.0.0.1:{server.server_port}", code=1)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "Traceback" not in shown.err
