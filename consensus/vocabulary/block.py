@@ -22,7 +22,7 @@ NAMESPACE_BLOCK_VERSION = 1
 RUN_LEAF = b"\x00"  # leaf of a section root: 0 ‖ segment_hash, a run of open transactions
 ITEM_LEAF = b"\x01"  # leaf of a section root: 1 ‖ item_hash, a single item
 INERT_LEAF = b"\x02"  # leaf of a section root: 2 ‖ segment_hash, an inert run: bytes without items
-# Whether a run is inert can hang on the item count in its batch's header, which a client does not see: the root says it.
+# Whether a run is inert can hang on the count in its batch's header, which a client does not see; the root says it.
 
 
 @unique
