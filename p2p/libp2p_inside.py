@@ -65,10 +65,11 @@ Admit = Callable[[bytes, bool], None]
 def quiet_library() -> None:
     """Keep the library's own log off stderr: it reports at WARNING and ERROR what any stranger can cause.
 
-    The logger `libp2p` has no stream by default, so its records fall through to Python's last resort, stderr.
+    The logger `libp2p` has no stream by default, so its records fall through to Python's last resort, stderr. Where
+    somebody debugs the library (`LIBP2P_DEBUG` in the environment lowers the level), it is left alone.
     """
     logger = logging.getLogger("libp2p")
-    if not logger.handlers:
+    if logger.level == logging.WARNING:
         logger.addHandler(logging.NullHandler())
         logger.setLevel(logging.CRITICAL)
         logger.propagate = False

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import trio
+import trio.lowlevel
 from libp2p.abc import ISecureConn
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.security.noise.patterns import PatternXX
@@ -15,11 +17,13 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2p.bounds import KIND_HELLO, LinkTimes
+from p2p.errors import ConnectionLost
 from p2p.frames import encode_frame
 from p2p.host import ValidatorHost
 from p2p.identity import decode_secret, peer_id_of
 from p2p.libp2p_inside import Connection, Stream, Upgrader
 from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
+from p2p.requests import REQUEST_PROTOCOL
 from p2p.tcp import Socket
 from tests.integration.p2p.nodes import (
     ECHO,
@@ -131,21 +135,23 @@ class HostileLink:
 
 
 @asynccontextmanager
-async def hostile_connection(arena: "Arena") -> AsyncIterator[Connection]:
-    """A connection whose incoming streams are agreed to and never read."""
+async def hostile_connection(arena: "Arena", answer: bytes | None = None) -> AsyncIterator[Connection]:
+    """A connection whose incoming streams are agreed to and never read; requests get `answer`, or none."""
     connection = await connect(arena.address)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ignoring_loss, connection.run)
         await connection.started()
-        nursery.start_soon(ignoring_loss, accept_everything, connection, nursery)
+        nursery.start_soon(ignoring_loss, accept_everything, connection, answer, nursery)
         yield connection
         connection.hard_close()
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def hostile_link(arena: "Arena", hello: bytes = b"hostile") -> AsyncIterator[HostileLink]:
-    async with hostile_connection(arena) as connection:
+async def hostile_link(
+    arena: "Arena", hello: bytes = b"hostile", answer: bytes | None = None
+) -> AsyncIterator[HostileLink]:
+    async with hostile_connection(arena, answer) as connection:
         urgent, bulk = await open_stream(connection, URGENT_PROTOCOL), await open_stream(connection, BULK_PROTOCOL)
         await urgent.write(encode_frame(KIND_HELLO, hello))
         await until(lambda: is_linked(arena.victim, HOSTILE))
@@ -159,10 +165,29 @@ async def ignoring_loss(task: Callable[..., Any], *arguments: Any) -> None:
         return
 
 
-async def accept_everything(connection: Connection, nursery: trio.Nursery) -> None:
+async def accept_everything(connection: Connection, answer: bytes | None, nursery: trio.Nursery) -> None:
     while True:
         stream = await connection.accept_stream()
-        nursery.start_soon(ignoring_loss, connection.listen, stream, (URGENT_PROTOCOL, BULK_PROTOCOL, "/x"))
+        nursery.start_soon(ignoring_loss, agree, connection, stream, answer)
+
+
+async def agree(connection: Connection, stream: Stream, answer: bytes | None) -> None:
+    await connection.listen(stream, (URGENT_PROTOCOL, BULK_PROTOCOL, REQUEST_PROTOCOL))
+    if stream.protocol == REQUEST_PROTOCOL and answer is not None:
+        await stream.write(answer)
+        await stream.close()
+
+
+async def flood(step: Callable[[], Any]) -> None:
+    """Do something again and again until the connection is lost."""
+    with trio.fail_after(60), pytest.raises(ConnectionLost):
+        await for_ever(step)
+
+
+async def for_ever(step: Callable[[], Any]) -> None:
+    while True:
+        await step()
+        await trio.lowlevel.checkpoint()
 
 
 class Arena:

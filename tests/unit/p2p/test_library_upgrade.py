@@ -49,3 +49,4 @@ def test_the_librarys_log_stays_off_stderr(capfd: pytest.CaptureFixture[str]) ->
     quiet_library()
     logging.getLogger("libp2p.security.noise.patterns").error("a stranger failed to shake hands")
     assert capfd.readouterr().err == ""
+    assert not logging.getLogger("libp2p.transport").isEnabledFor(logging.ERROR)
