@@ -1,7 +1,7 @@
 """Replicas of one chain in one process, on virtual time, from one seed.
 
-Real: the replica core, its encodings, keys and signatures, and a disk that holds encoded records. Simulated: links with
-delays, clocks, and lanes (a batch is a digest that validators hold from some moment on).
+Real: the replica core, its encodings, keys and signatures. Simulated: links with delays, clocks, disks, and lanes (a
+batch is a digest that validators hold from some moment on; its author streams it again over a reopened link).
 """
 
 import hashlib
@@ -9,46 +9,23 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from consensus.clock import Now
-from consensus.encoding import Reader, decode_whole
+from consensus.encoding import decode_whole
 from consensus.genesis import Genesis
-from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
-from consensus.ordering.effective import effective_start
-from consensus.replica.effects import (
-    Broadcast,
-    Commit,
-    Confirm,
-    Effect,
-    EnterView,
-    FetchTips,
-    Message,
-    NeedBatches,
-    PeerFault,
-    Save,
-    Send,
-    SetTimer,
-)
-from consensus.replica.events import BatchHeld, Event, PeerConnected, Started, Timer, TimerFired, TipsFetched
-from consensus.replica.replica import Replica
-from consensus.replica.safety import SafetyRecord
-from consensus.replica.state import Recovered, ReplicaTiming, received
-from consensus.vocabulary.certificates import QC, TC, VoteBody, genesis_qc
+from consensus.numbers import BlockId, Digest, ValidatorIndex
+from consensus.replica.effects import CommittedBlock, Effect, Message
+from consensus.replica.events import PeerConnected
+from consensus.replica.state import ReplicaTiming, received
+from consensus.vocabulary.certificates import QC, TC
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip
-from tests.simulation.keys import GENESIS_TIME_MS, make_genesis, node_key
+from tests.simulation.keys import make_genesis
+from tests.simulation.node import Disk, Node
+from tests.simulation.watcher import Watcher
 
-
-@dataclass
-class Disk:
-    """What survives a crash of one node."""
-
-    record: bytes | None = None
-    tips: dict[BlockId, bytes] = field(default_factory=dict)
-    committed: list[BlockId] = field(default_factory=list)  # by height, from 1
-    held: list[tuple[ValidatorIndex, Seq, Digest, Milliseconds, bool]] = field(default_factory=list)
+SYNC_MS = 0.3  # from a batch's arrival to the return of its sync
 
 
 @dataclass
@@ -60,155 +37,22 @@ class Sent:
     message: Message
 
 
-class Node:
-    """One replica with its disk and its clock's offset."""
+@dataclass(frozen=True)
+class Confirmation:
+    """A node's word that a block is ordered."""
 
-    def __init__(self, cluster: "Cluster", index: int) -> None:
-        self.cluster = cluster
-        self.index = ValidatorIndex(index)
-        self.disk = Disk()
-        self.clock_offset_ms = 0
-        self.replica: Replica | None = None
-        self.timers: dict[Timer, float] = {}
-        self.life = 0  # counts restarts, so that events of an earlier life are ignored
-        self.faults: list[tuple[int, str]] = []
-        self.confirmed: list[tuple[int, BlockId]] = []
-        self.committed: list[BlockId] = []
-        self.views: list[int] = []
-        self.needed: set[Digest] = set()
-
-    @property
-    def alive(self) -> bool:
-        return self.replica is not None
-
-    def now(self) -> Now:
-        time = self.cluster.time_ms
-        return Now(Milliseconds(int(GENESIS_TIME_MS + 1_000 + time + self.clock_offset_ms)), time)
-
-    def start(self) -> None:
-        """Boots from the disk."""
-        chain, count = self.cluster.chain, self.cluster.count
-        record = SafetyRecord.decode(self.disk.record, count) if self.disk.record is not None else None
-        tips = {
-            tip_id: decode_whole(raw, lambda reader: Tip.decode(reader, count))
-            for tip_id, raw in self.disk.tips.items()
-        }
-        committed = tuple(tips[tip_id] for tip_id in self.disk.committed)
-        recovered = Recovered(
-            record,
-            genesis_qc(chain.chain_id, chain.time_ms, count).body.block_id,
-            Height(0),
-            View(0),
-            effective_start(count),
-            committed,
-            tuple(tip for tip_id, tip in tips.items() if tip_id not in set(self.disk.committed)),
-            tuple(self.disk.held),
-        )
-        self.life += 1
-        self.timers = {}
-        self.replica = Replica(chain, node_key(self.index), self.cluster.timing, recovered)
-        self.committed = [tip.id for tip in committed]
-        self.step(Started())
-
-    def crash(self) -> None:
-        """Loses everything but the disk."""
-        self.replica = None
-        self.timers = {}
-
-    def step(self, event: Event) -> None:
-        """One step of the core, and its effects in order; a crash point may stop in the middle."""
-        if self.replica is None:
-            return
-        for effect in self.replica.step(event, self.now()):
-            if self.replica is None:
-                return
-            self.carry_out(effect)
-
-    def carry_out(self, effect: Effect) -> None:
-        cluster = self.cluster
-        if cluster.before_effect is not None and cluster.before_effect(self, effect):
-            self.crash()
-            return
-        match effect:
-            case Save(record, tips):
-                self.disk.record = record.encode()
-                self.disk.tips.update({tip.id: tip.encoded for tip in tips})
-            case Send(to, message):
-                cluster.transmit(self.index, to, message)
-            case Broadcast(message):
-                for to in range(cluster.count):
-                    if to != self.index:
-                        cluster.transmit(self.index, to, message)
-            case SetTimer(timer, at_mono_ms):
-                self._set_timer(timer, at_mono_ms)
-            case FetchTips(wanted, floor_height, peers):
-                self._fetch(wanted, floor_height, peers)
-            case Commit(blocks):
-                for block in blocks:
-                    self.disk.tips[block.tip.id] = block.tip.encoded
-                    self.disk.committed.append(block.tip.id)
-                    self.committed.append(block.tip.id)
-                    cluster.note_committed(self.index, block.tip, block.batches)
-            case Confirm(tip, qc):
-                self.confirmed.append((qc.view, tip.id))
-                cluster.confirmations.append((self.index, qc.view, tip.id))
-            case PeerFault(sender, reason):
-                self.faults.append((sender, reason))
-            case EnterView(view):
-                self.views.append(view)
-            case NeedBatches(batches):
-                self.needed.update(batch.digest for batch in batches)
-
-    def _set_timer(self, timer: Timer, at_mono_ms: float | None) -> None:
-        if at_mono_ms is None:
-            self.timers.pop(timer, None)
-            return
-        self.timers[timer] = at_mono_ms
-        life = self.life
-
-        def fire() -> None:
-            if self.life == life and self.alive and self.timers.get(timer) == at_mono_ms:
-                del self.timers[timer]
-                self.step(TimerFired(timer))
-
-        self.cluster.at(at_mono_ms, fire)
-
-    def _fetch(self, wanted: BlockId, floor_height: int, peers: tuple[ValidatorIndex, ...]) -> None:
-        cluster, life = self.cluster, self.life
-        peer = cluster.nodes[peers[0]]
-        if not cluster.connected(self.index, peer.index):
-            return
-
-        def answer() -> None:
-            tips = peer.tips_from(wanted, floor_height) if peer.alive else ()
-
-            def deliver() -> None:
-                if self.life == life:
-                    self.step(TipsFetched(peer.index, wanted, tips))
-
-            cluster.after(cluster.delay(peer.index, self.index), deliver)
-
-        cluster.after(cluster.delay(self.index, peer.index), answer)
-
-    def tips_from(self, wanted: BlockId, floor_height: int) -> tuple[Tip, ...]:
-        """A page of at most 8 tips, the wanted one first, then parents above `floor_height`."""
-        tips: list[Tip] = []
-        while len(tips) < 8:
-            raw = self.disk.tips.get(wanted)
-            tip = decode_whole(raw, lambda reader: Tip.decode(reader, self.cluster.count)) if raw else None
-            if tip is None and self.replica is not None:
-                tip = self.replica.state.tree.get(wanted)
-            if tip is None or tip.header.height <= floor_height:
-                break
-            tips.append(tip)
-            wanted = tip.header.parent_id
-        return tuple(tips)
+    node: int
+    view: int
+    height: int
+    tip_id: BlockId
 
 
 class Cluster:
     """n nodes, links between them, virtual time in ms."""
 
-    def __init__(self, stakes: tuple[int, ...] = (1, 1, 1, 1), seed: int = 0, timing: ReplicaTiming | None = None):
+    def __init__(
+        self, stakes: tuple[int, ...] = (1, 1, 1, 1), seed: int = 0, timing: ReplicaTiming | None = None
+    ) -> None:
         self.chain: Genesis = make_genesis(stakes)
         self.count = len(stakes)
         self.random = random.Random(seed)
@@ -217,16 +61,39 @@ class Cluster:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self.nodes = [Node(self, index) for index in range(self.count)]
+        self.byzantine: set[int] = set()  # their nodes never start; an attacker speaks for them
         self.latency_ms = (0.5, 1.5)
         self.drops: Callable[[Sent], bool] = lambda sent: False
+        self.extra_delay_ms: Callable[[Sent], float] = lambda sent: 0.0
+        self.withholds: Callable[[int, int, int], bool] = lambda author, receiver, seq: False
         self.before_effect: Callable[[Node, Effect], bool] | None = None
-        self.partition: set[int] | None = None
-        self.sent: list[Sent] = []
-        self.keep_sent = False
-        self.chain_ids: list[BlockId] = []
-        self.ordered: list[Digest] = []
-        self.confirmations: list[tuple[int, int, BlockId]] = []
-        self.lane_heads = [0] * self.count
+        self.observers: list[Callable[[Node, Effect], None]] = []
+        self.on_transmit: Callable[[Sent], None] | None = None  # an attacker that sees every message
+        self.groups: tuple[frozenset[int], ...] | None = None  # of a partition; None: all are connected
+        self.watcher = Watcher(self.leader)
+        self.blocks: list[CommittedBlock] = []  # the one chain, by height from 1
+        self.confirmations: set[Confirmation] = set()
+        self.lanes: list[list[Digest]] = [[] for _ in stakes]
+
+    # what the chain says
+
+    @property
+    def chain_ids(self) -> list[BlockId]:
+        """Ids of the committed blocks, by height from 1."""
+        return [block.tip.id for block in self.blocks]
+
+    @property
+    def ordered(self) -> list[Digest]:
+        """Digests of the committed batches in their order."""
+        return [batch.digest for block in self.blocks for batch in block.batches]
+
+    @property
+    def honest(self) -> list[Node]:
+        """Everybody but the Byzantine."""
+        return [node for node in self.nodes if node.index not in self.byzantine]
+
+    def leader(self, view: int) -> ValidatorIndex:
+        return self.chain.validator_set.leader(view)  # type: ignore[arg-type]
 
     # time
 
@@ -259,35 +126,45 @@ class Cluster:
         return self.random.uniform(*self.latency_ms)
 
     def connected(self, one: int, other: int) -> bool:
-        return self.partition is None or ((one in self.partition) == (other in self.partition))
+        return self.groups is None or any(one in group and other in group for group in self.groups)
 
     def transmit(self, sender: int, receiver: int, message: Message) -> None:
         sent = Sent(sender, receiver, message)
-        if self.keep_sent:
-            self.sent.append(sent)
+        self.watcher.see(sender, message)
+        if self.on_transmit is not None:
+            self.on_transmit(sent)
         if not self.connected(sender, receiver) or self.drops(sent):
             return
-        raw = reencode(message, self.count)
+        decoded = reencode(message, self.count)
         node = self.nodes[receiver]
-        self.after(self.delay(sender, receiver), lambda: node.step(received(ValidatorIndex(sender), raw)))
+        delay_ms = self.delay(sender, receiver) + self.extra_delay_ms(sent)
+        self.after(delay_ms, lambda: node.step(received(ValidatorIndex(sender), decoded)))
+
+    def partition(self, *groups: set[int]) -> None:
+        """From now on only members of one group reach each other."""
+        self.groups = tuple(frozenset(group) for group in groups)
 
     def heal(self) -> None:
         """Ends a partition; links reopen."""
-        self.partition = None
+        self.groups = None
         self.reconnect()
 
     def reconnect(self, *indices: int) -> None:
-        """Tells both ends of every link (of these nodes) that it opened."""
+        """Tells both ends of every link (of these nodes) that it opened; authors stream their lanes from there."""
         for one, other in itertools.permutations(range(self.count), 2):
-            if not indices or one in indices or other in indices:
+            if indices and one not in indices and other not in indices:
+                continue
+            if self.nodes[one].alive and self.nodes[other].alive and self.connected(one, other):
                 self.nodes[one].step(PeerConnected(ValidatorIndex(other)))
+                self._stream(one, other)
 
     # nodes
 
     def start(self, *indices: int) -> None:
-        for index in indices or range(self.count):
+        started = [index for index in indices or range(self.count) if index not in self.byzantine]
+        for index in started:
             self.nodes[index].start()
-        self.reconnect(*indices)
+        self.reconnect(*started)
 
     def crash(self, *indices: int) -> None:
         for index in indices:
@@ -296,41 +173,59 @@ class Cluster:
     # lanes
 
     def batch(self, author: int, delays_ms: dict[int, float] | None = None) -> Digest:
-        """The author seals a batch; each validator holds it after its delay (default: a link's)."""
-        self.lane_heads[author] += 1
-        seq = self.lane_heads[author]
+        """The author seals a batch; each validator gets it after its delay (default: a link's)."""
+        lane = self.lanes[author]
+        seq = len(lane) + 1
         digest = Digest(hashlib.sha256(b"batch %d %d" % (author, seq)).digest())
-        for index in range(self.count):
-            wait = 0.3 if index == author else (delays_ms or {}).get(index, self.delay(author, index) + 0.3)
-            self.after(wait, self._hold(index, author, seq, digest))
+        lane.append(digest)
+        for receiver in range(self.count):
+            wait = 0.0 if receiver == author else (delays_ms or {}).get(receiver, self.delay(author, receiver))
+            self._push(author, receiver, seq, wait)
         return digest
 
-    def _hold(self, index: int, author: int, seq: int, digest: Digest) -> Callable[[], None]:
-        def hold() -> None:
-            node = self.nodes[index]
-            entry = (ValidatorIndex(author), Seq(seq), digest, node.now().wall_ms, True)
-            node.disk.held.append(entry)
-            node.step(BatchHeld(*entry))
+    def _stream(self, author: int, receiver: int) -> None:
+        for seq in range(self.nodes[receiver].heads[author] + 1, len(self.lanes[author]) + 1):
+            self._push(author, receiver, seq, self.delay(author, receiver))
 
-        return hold
+    def _push(self, author: int, receiver: int, seq: int, delay_ms: float) -> None:
+        if not self.connected(author, receiver) or self.withholds(author, receiver, seq):
+            return
+        digest, node = self.lanes[author][seq - 1], self.nodes[receiver]
+        self.after(delay_ms + SYNC_MS, lambda: node.receive_batch(author, seq, digest))
 
     # checks
 
-    def note_committed(self, index: int, tip: Tip, batches: tuple) -> None:
-        """One committed chain: every node commits the same block at a height."""
-        height = tip.header.height
-        if height <= len(self.chain_ids):
-            assert self.chain_ids[height - 1] == tip.id, f"FORK at height {height} by node {index}"
+    def note_committed(self, index: int, block: CommittedBlock) -> None:
+        """One committed chain: every node commits the same block at a height, with the same batches."""
+        height = block.tip.header.height
+        if height <= len(self.blocks):
+            known = self.blocks[height - 1]
+            assert known.tip.id == block.tip.id, f"FORK at height {height} by node {index}"
+            assert known.batches == block.batches, f"node {index} orders height {height} otherwise"
             return
-        assert height == len(self.chain_ids) + 1
-        self.chain_ids.append(tip.id)
-        self.ordered.extend(batch.digest for batch in batches)
+        assert height == len(self.blocks) + 1
+        self.blocks.append(block)
+
+    def note_confirmed(self, index: int, tip: Tip, qc: QC) -> None:
+        self.confirmations.add(Confirmation(index, qc.view, tip.header.height, tip.id))
 
     def check(self) -> None:
-        """A fresh QC is never reversed; nobody honest is called faulty; every chain is a prefix of the one chain."""
-        for node in self.nodes:
-            assert node.committed == self.chain_ids[: len(node.committed)], f"node {node.index} has another chain"
-            assert not node.faults, f"node {node.index} blames {node.faults}"
+        """One chain; nobody honest is called faulty or can be convicted; no fresh QC is reversed."""
+        chain_ids = self.chain_ids
+        for node in self.honest:
+            assert node.committed == chain_ids[: len(node.committed)], f"node {node.index} has another chain"
+            faults = [fault for fault in node.faults if fault[0] not in self.byzantine]
+            assert not faults, f"node {node.index} blames {faults}"
+        self.watcher.check({node.index for node in self.honest})
+        for view, block_ids in self.watcher.certified.items():
+            assert len(block_ids) == 1, f"two QCs in view {view}"
+        cheaters = {(item.validator, item.view) for item in self.watcher.convictions() if item.rule in ("E1", "E2")}
+        for confirmed in self.confirmations:
+            is_reversed = confirmed.height <= len(chain_ids) and chain_ids[confirmed.height - 1] != confirmed.tip_id
+            if is_reversed:
+                culprit = (self.leader(confirmed.view), confirmed.view)
+                assert culprit in cheaters, f"the fresh QC of view {confirmed.view} was reversed"
+        assert len(self.ordered) == len(set(self.ordered)), "a batch was ordered twice"
 
     def summary(self) -> str:
         return "; ".join(
@@ -344,25 +239,24 @@ class Cluster:
 def reencode(message: Message, count: int) -> Message:
     """The message as a peer decodes it."""
     raw = message.encoded
-    read: Callable[[Reader], Message]
+    decoded: Message
     match message:
         case Proposal():
-            read = lambda reader: Proposal.decode(reader, count)  # noqa: E731
+            decoded = decode_whole(raw, lambda reader: Proposal.decode(reader, count))
         case Vote():
-            read = Vote.decode
+            decoded = decode_whole(raw, Vote.decode)
         case Timeout():
-            read = lambda reader: Timeout.decode(reader, count)  # noqa: E731
+            decoded = decode_whole(raw, lambda reader: Timeout.decode(reader, count))
         case QC():
-            read = lambda reader: QC.decode(reader, count)  # noqa: E731
+            decoded = decode_whole(raw, lambda reader: QC.decode(reader, count))
         case TC():
-            read = lambda reader: TC.decode(reader, count)  # noqa: E731
+            decoded = decode_whole(raw, lambda reader: TC.decode(reader, count))
         case Tip():
-            read = lambda reader: Tip.decode(reader, count)  # noqa: E731
+            decoded = decode_whole(raw, lambda reader: Tip.decode(reader, count))
         case LaneReport():
-            read = LaneReport.decode
-    decoded = decode_whole(raw, read)
+            decoded = decode_whole(raw, LaneReport.decode)
     assert decoded.encoded == raw
     return decoded
 
 
-__all__ = ["Cluster", "Disk", "Node", "Sent", "VoteBody", "reencode"]
+__all__ = ["Cluster", "Confirmation", "Disk", "Node", "Sent", "reencode"]

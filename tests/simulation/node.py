@@ -1,0 +1,325 @@
+"""One replica with its disk, its clock and its lanes.
+
+A disk keeps what an encoded record holds and nothing else; a crash loses the rest. Where the protocol demands that
+something is on disk before a message leaves, the node checks it at that moment.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from consensus.clock import Now
+from consensus.encoding import decode_whole
+from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
+from consensus.ordering.effective import Effective, effective_start
+from consensus.replica.effects import (
+    Broadcast,
+    Commit,
+    CommittedBlock,
+    Confirm,
+    Effect,
+    EnterView,
+    FetchTips,
+    Message,
+    NeedBatches,
+    NeededBatch,
+    PeerFault,
+    Save,
+    Send,
+    SetTimer,
+)
+from consensus.replica.events import BatchHeld, Event, Started, Timer, TimerFired, TipsFetched
+from consensus.replica.replica import Replica
+from consensus.replica.safety import SafetyRecord
+from consensus.replica.state import Recovered
+from consensus.vocabulary.certificates import QC, genesis_qc
+from consensus.vocabulary.messages import Proposal, Timeout, Vote
+from consensus.vocabulary.tip import Tip
+from tests.simulation.keys import GENESIS_TIME_MS, node_key
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+PAGE_TIPS = 8
+NEED_RETRY_MS = 50
+
+
+@dataclass
+class Disk:
+    """What survives a crash of one node."""
+
+    executed: CommittedBlock | None = None  # the last block whose batches, and those before, are all held
+    record: bytes | None = None
+    tips: dict[BlockId, bytes] = field(default_factory=dict)
+    loose: dict[BlockId, View] = field(default_factory=dict)  # saved tips that are not committed
+    committed: list[CommittedBlock] = field(default_factory=list)  # by height, from 1
+    certificates: tuple[QC, ...] = ()  # of the last commit
+    held: dict[tuple[int, int, Digest], tuple[Milliseconds, bool]] = field(default_factory=dict)
+
+
+class Node:
+    """See the module."""
+
+    def __init__(self, cluster: "Cluster", index: int) -> None:
+        self.cluster = cluster
+        self.index: ValidatorIndex = ValidatorIndex(index)
+        self.disk = Disk()
+        self.saved: SafetyRecord | None = None  # what the disk's record says
+        self.clock_offset_ms = 0
+        self.replica: Replica | None = None
+        self.timers: dict[Timer, float] = {}
+        self.life = 0  # counts restarts, so that events of an earlier life are ignored
+        self.ahead: dict[tuple[int, int], Digest] = {}  # batches that arrived before their predecessor
+        self.heads = [0] * cluster.count  # per lane, the last batch held without a gap
+        self.faults: list[tuple[int, str]] = []
+        self.committed: list[BlockId] = []
+        self.views: list[int] = []
+
+    @property
+    def alive(self) -> bool:
+        return self.replica is not None
+
+    @property
+    def core(self) -> Replica:
+        """The running replica."""
+        assert self.replica is not None, f"node {self.index} is down"
+        return self.replica
+
+    def now(self) -> Now:
+        time = self.cluster.time_ms
+        return Now(Milliseconds(int(GENESIS_TIME_MS + 1_000 + time + self.clock_offset_ms)), time)
+
+    # life
+
+    def start(self) -> None:
+        """Boots from the disk."""
+        assert not self.alive
+        self.life += 1
+        self.timers, self.ahead = {}, {}
+        self.replica = Replica(self.cluster.chain, node_key(self.index), self.cluster.timing, self._recovered())
+        self.step(Started())
+
+    def _recovered(self) -> Recovered:
+        disk, chain, count = self.disk, self.cluster.chain, self.cluster.count
+        record = SafetyRecord.decode(disk.record, count) if disk.record is not None else None
+        genesis = genesis_qc(chain.chain_id, chain.time_ms, count).body
+        done = disk.executed
+        effective = done.effective if done else effective_start(count)
+        height = done.tip.header.height if done else Height(0)
+        named = {record.high_tip_id} if record and record.high_tip_id else set()
+        return Recovered(
+            record,
+            done.tip.id if done else genesis.block_id,
+            height,
+            done.tip.view if done else View(0),
+            effective,
+            tuple(self.stored_tip(block.tip.id) for block in disk.committed[height:]),
+            tuple(self.stored_tip(tip_id) for tip_id in {**disk.loose, **dict.fromkeys(named)}),
+            disk.certificates,
+            tuple(
+                (ValidatorIndex(lane), Seq(seq), digest, arrival_ms, chained)
+                for (lane, seq, digest), (arrival_ms, chained) in disk.held.items()
+                if seq > effective.cut[lane].seq
+            ),
+        )
+
+    def stored_tip(self, tip_id: BlockId) -> Tip:
+        return decode_whole(self.disk.tips[tip_id], lambda reader: Tip.decode(reader, self.cluster.count))
+
+    def crash(self) -> None:
+        """Loses everything but the disk."""
+        self.replica = None
+        self.timers, self.ahead = {}, {}
+
+    # steps
+
+    def step(self, event: Event) -> None:
+        """One step of the core, and its effects in order; a crash point may stop in the middle."""
+        if self.replica is None:
+            return
+        for effect in self.replica.step(event, self.now()):
+            if self.replica is None:
+                return
+            self.carry_out(effect)
+
+    def carry_out(self, effect: Effect) -> None:
+        """Does what the core asks for, unless the crash point comes first."""
+        cluster = self.cluster
+        if cluster.before_effect is not None and cluster.before_effect(self, effect):
+            self.crash()
+            return
+        for observe in cluster.observers:
+            observe(self, effect)
+        self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        cluster = self.cluster
+        match effect:
+            case Save(record, tips):
+                self._save(record, tips)
+            case Send(to, message):
+                self._transmit((to,), message)
+            case Broadcast(message):
+                self._transmit(range(cluster.count), message)
+            case SetTimer(timer, at_mono_ms):
+                self._set_timer(timer, at_mono_ms)
+            case FetchTips(wanted, floor_height, peers):
+                self._fetch(wanted, floor_height, peers)
+            case Commit():
+                self._commit(effect)
+            case Confirm(tip, qc):
+                cluster.note_confirmed(self.index, tip, qc)
+            case PeerFault():
+                self.faults.append((effect.sender, effect.reason))
+            case EnterView():
+                self.views.append(effect.view)
+            case NeedBatches(batches):
+                self._need(batches)
+
+    def _save(self, record: SafetyRecord, tips: tuple[Tip, ...]) -> None:
+        self.disk.record = record.encode()
+        self.saved = SafetyRecord.decode(self.disk.record, self.cluster.count)
+        for tip in tips:
+            self.disk.tips[tip.id] = tip.encoded
+            self.disk.loose[tip.id] = tip.view
+
+    def _transmit(self, receivers: Iterable[int], message: Message) -> None:
+        self._check_saved(message)
+        for receiver in receivers:
+            if receiver != self.index:
+                self.cluster.transmit(self.index, receiver, message)
+
+    def _check_saved(self, message: Message) -> None:
+        """Nothing that must not be said twice leaves before the disk knows of it."""
+        saved = self.saved
+        match message:
+            case Vote() if message.voter == self.index:
+                assert saved is not None, "a vote left unsaved"
+                assert saved.voted_view >= message.body.view, "a vote left unsaved"
+                assert message.body.block_id in self.disk.tips, "a tip voted for is not stored"
+            case Timeout() if message.signer == self.index:
+                assert saved is not None, "a timeout left unsaved"
+                assert saved.timeout == message, "a timeout left unsaved"
+            case Proposal() if self.cluster.leader(message.view) == self.index:
+                assert saved is not None, "a proposal left unsaved"
+                assert saved.proposed_view >= message.view, "a proposal left unsaved"
+                assert message.tip.id in self.disk.tips, "a proposed tip is not stored"
+            case _:
+                pass
+
+    def _commit(self, commit: Commit) -> None:
+        for block in commit.blocks:
+            tip = block.tip
+            self.disk.tips[tip.id] = tip.encoded
+            self.disk.committed.append(block)
+            self.committed.append(tip.id)
+            self.cluster.note_committed(self.index, block)
+            self.disk.loose = {tip_id: view for tip_id, view in self.disk.loose.items() if view > tip.view}
+        self.disk.certificates = (commit.certificate, commit.child_certificate)
+        self._execute()
+
+    def _execute(self) -> None:
+        """Notes the last committed block up to which every batch is held."""
+        height = self.disk.executed.tip.header.height if self.disk.executed else 0
+        for block in self.disk.committed[height:]:
+            if not all((batch.lane, batch.seq, batch.digest) in self.disk.held for batch in block.batches):
+                return
+            self.disk.executed = block
+
+    @property
+    def effective(self) -> Effective:
+        """The lanes after the last committed block."""
+        return self.disk.committed[-1].effective if self.disk.committed else effective_start(self.cluster.count)
+
+    def _set_timer(self, timer: Timer, at_mono_ms: float | None) -> None:
+        if at_mono_ms is None:
+            self.timers.pop(timer, None)
+            return
+        self.timers[timer] = at_mono_ms
+        life = self.life
+
+        def fire() -> None:
+            if self.life == life and self.alive and self.timers.get(timer) == at_mono_ms:
+                del self.timers[timer]
+                self.step(TimerFired(timer))
+
+        self.cluster.at(at_mono_ms, fire)
+
+    # tips of others
+
+    def _fetch(self, wanted: BlockId, floor_height: int, peers: tuple[ValidatorIndex, ...]) -> None:
+        cluster, life = self.cluster, self.life
+        peer = cluster.nodes[peers[0]]
+        if not cluster.connected(self.index, peer.index):
+            return
+
+        def answer() -> None:
+            tips = peer.tips_from(wanted, floor_height)
+
+            def deliver() -> None:
+                if self.life == life:
+                    self.step(TipsFetched(peer.index, wanted, tips))
+
+            cluster.after(cluster.delay(peer.index, self.index), deliver)
+
+        cluster.after(cluster.delay(self.index, peer.index), answer)
+
+    def tips_from(self, wanted: BlockId, floor_height: int) -> tuple[Tip, ...]:
+        """A page of tips, the wanted one first, then parents above `floor_height`; nothing while down."""
+        tips: list[Tip] = []
+        while self.replica is not None and len(tips) < PAGE_TIPS:
+            tip = self.replica.state.tree.get(wanted)
+            if tip is None and wanted in self.disk.tips:
+                tip = self.stored_tip(wanted)
+            if tip is None or tip.header.height <= floor_height:
+                break
+            tips.append(tip)
+            wanted = tip.header.parent_id
+        return tuple(tips)
+
+    # lanes
+
+    def receive_batch(self, lane: int, seq: int, digest: Digest) -> None:
+        """A batch came over the author's link: held once its predecessors are."""
+        if not self.alive or seq <= self.heads[lane]:
+            return
+        self.ahead[lane, seq] = digest
+        self._advance(lane)
+
+    def _advance(self, lane: int) -> None:
+        """Moves the lane's head over what arrived ahead or was fetched by its digest."""
+        while self.alive:
+            seq = self.heads[lane] + 1
+            fetched = next((key[2] for key in self.disk.held if key[:2] == (lane, seq)), None)
+            digest = self.ahead.pop((lane, seq), fetched)
+            if digest is None:
+                return
+            self.heads[lane] = seq
+            self._hold(lane, seq, digest, chained=True)
+
+    def _hold(self, lane: int, seq: int, digest: Digest, *, chained: bool) -> None:
+        """The batch is synced on this disk."""
+        arrival_ms = self.disk.held.get((lane, seq, digest), (self.now().wall_ms, chained))[0]
+        self.disk.held[lane, seq, digest] = (arrival_ms, chained)
+        self._execute()
+        self.step(BatchHeld(ValidatorIndex(lane), Seq(seq), digest, arrival_ms, chained))
+
+    def _need(self, batches: tuple[NeededBatch, ...]) -> None:
+        """Fetches batches by their digests from whoever has them, until they are held."""
+        for batch in batches:
+            self._look_for((batch.lane, batch.seq, batch.digest), 2 * self.cluster.delay(self.index, self.index))
+
+    def _look_for(self, key: tuple[ValidatorIndex, Seq, Digest], wait_ms: float) -> None:
+        cluster, life = self.cluster, self.life
+
+        def look() -> None:
+            if self.life != life or not self.alive or key in self.disk.held:
+                return
+            holders = (peer for peer in cluster.nodes if peer.alive and key in peer.disk.held)
+            if any(cluster.connected(self.index, peer.index) for peer in holders):
+                self._hold(*key, chained=False)
+                self._advance(key[0])
+            else:
+                self._look_for(key, NEED_RETRY_MS)
+
+        cluster.after(wait_ms, look)
