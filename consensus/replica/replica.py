@@ -17,7 +17,7 @@ from consensus.errors import BrokenInvariant, InvalidObject
 from consensus.genesis import Genesis
 from consensus.numbers import ValidatorIndex, View
 from consensus.replica.commit import fetch_due, try_commit
-from consensus.replica.effects import Effect, PeerFault
+from consensus.replica.effects import Effect, NeedBatches, NeededBatch, PeerFault
 from consensus.replica.events import (
     BatchHeld,
     CertificateReceived,
@@ -138,6 +138,10 @@ class Replica:
         for lane, seq, digest, arrival_ms, chained in self._held:
             state.holdings.note_held(lane, seq, digest, arrival_ms, state.now, chained=chained)
         self._held = ()
+        others = tuple(member for member in state.members if member != state.me)
+        missing = tuple(NeededBatch(*batch, others) for batch in state.holdings.missing())
+        if missing:
+            state.emit(NeedBatches(missing))
         view = View(state.entry.view + 1)
         begin(state, view, by_timeout=isinstance(state.entry, TC))
         if state.timeout_view == view:

@@ -99,6 +99,15 @@ class Holdings:
         state = self._lanes[lane]
         return seq <= state.base or state.holds(seq, digest)
 
+    def missing(self) -> tuple[tuple[ValidatorIndex, Seq, Digest], ...]:
+        """Every committed batch that is not held."""
+        return tuple(
+            (ValidatorIndex(lane), Seq(seq), digest)
+            for lane, state in enumerate(self._lanes)
+            for seq, digest in state.committed.items()
+            if not state.holds(seq, digest)
+        )
+
     def bases(self) -> tuple[Seq, ...]:
         """base_seq of every lane."""
         return tuple(Seq(state.base) for state in self._lanes)

@@ -25,6 +25,7 @@ from p2p.errors import PeerFault, RequestFailed
 from p2p.host import ValidatorHost
 from sequencer.attesting import certify, effects, events
 from sequencer.attesting.attest import AttestationCore
+from sequencer.execution.blocks import ExecutedBlock
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import FrameKind, RequestKind
 from sequencer.telemetry import table
@@ -84,6 +85,14 @@ class AttestingDriver:
         if attestation is not None:
             self.handle(events.AttestationDue(attestation))
         self.handle(events.BytesSynced(height))
+
+    def recover(self, executed_height: Height) -> None:
+        """Tells the core again what was due above the certified height, from the executed blocks on disk."""
+        for height in range(self.core.certified_height + 1, executed_height + 1):
+            stored = self._store.load_executed_block(height)
+            if stored is not None and (attestation := ExecutedBlock.decode(stored).attestation) is not None:
+                self.handle(events.AttestationDue(attestation))
+        self.handle(events.BytesSynced(executed_height))
 
     def receive(self, peer: ValidatorIndex, share: AttestationShare) -> None:
         """A share from a link."""

@@ -43,6 +43,7 @@ class FrameKind(IntEnum):
     BATCH = 8
     ATTESTATION_SHARE = 9
     ATTESTATION_CERTIFICATE = 10
+    LANE_GAP = 11  # to an author: push your lane again from this seq on
 
 
 @unique
@@ -76,6 +77,7 @@ def link_bounds(chain: Genesis) -> LinkBounds:
             FrameKind.BATCH: chain.parameters.batch_bytes_max,
             FrameKind.ATTESTATION_SHARE: _SMALL,
             FrameKind.ATTESTATION_CERTIFICATE: _SMALL,
+            FrameKind.LANE_GAP: 8,
         },
         requests={RequestKind.TIPS: 40, RequestKind.BATCH: 32, RequestKind.ATTESTATION: 8},
     )

@@ -1,0 +1,395 @@
+"""A running node: the rooms wired together in one trio process.
+
+Responsible for: building every part in order, starting and stopping them, and how the process ends.
+Refuses to do: anything that a part does.
+
+Invariants:
+1. The order of a start: configuration, keys, disk, cores, links, then clients. Nothing is signed before the key's
+   guard.
+2. A storage fault or a broken invariant anywhere ends the process with one clear message and code 1; it never goes on
+   with a disk that lies. What an operator must mend first ends it with code 2.
+3. SIGTERM and SIGINT end it in order, with code 0.
+"""
+
+import os
+import random
+import secrets
+import signal
+import sys
+from importlib.metadata import version
+
+import structlog
+import trio
+
+from consensus.errors import BrokenInvariant
+from consensus.numbers import GENESIS_HEIGHT, Hash, Height
+from consensus.replica.effects import Commit, Confirm, NeedBatches
+from consensus.replica.events import Started
+from consensus.replica.replica import Replica
+from consensus.replica.state import ReplicaTiming
+from consensus.vocabulary.attestation import AttestationCertificate
+from p2p.bounds import LinkTimes
+from p2p.errors import PortInUse
+from p2p.host import ValidatorHost
+from p2p.peers import Peer
+from sequencer.attesting.attest import AttestationCore
+from sequencer.execution.execute import Execution
+from sequencer.keys.key_files import KeyKind, load_secret
+from sequencer.lanes.bounds import LaneBounds
+from sequencer.lanes.lanes import Lanes
+from sequencer.mempool.bounds import MempoolBounds
+from sequencer.node.attesting_driver import AttestingDriver
+from sequencer.node.batch_source import BatchSource
+from sequencer.node.chain_views import ChainViews
+from sequencer.node.config import NodeConfig
+from sequencer.node.consensus_driver import ConsensusDriver, ConsensusListener
+from sequencer.node.execution_driver import ExecutionDriver, ExecutionPorts
+from sequencer.node.failpoints import Failpoints
+from sequencer.node.frames import link_bounds
+from sequencer.node.lane_driver import LaneDriver
+from sequencer.node.links import Links
+from sequencer.node.outbox import Outbox
+from sequencer.node.own_validator import LoadedValidator, load_validator
+from sequencer.node.progress import Progress, start_of_progress
+from sequencer.node.recovery import (
+    Stores,
+    guard_key,
+    load_execution,
+    open_stores,
+    recover_lanes,
+    recover_replica,
+    restored_shares,
+)
+from sequencer.node.service import NodeService
+from sequencer.node.submissions import Submissions
+from sequencer.node.transaction_views import TransactionViews
+from sequencer.rpc.errors import ListenFailed
+from sequencer.rpc.listening import serve_application
+from sequencer.rpc.options import RpcOptions
+from sequencer.rpc.server import serve
+from sequencer.telemetry.exposition import exposition_application
+from sequencer.telemetry.logs import configure_logs
+from sequencer.telemetry.metrics import Metrics
+from storage.errors import StartRefused, StorageError, StorageFault
+from storage.transactions import TransactionStore
+
+EXIT_STOPPED, EXIT_FAULT, EXIT_REFUSED = 0, 1, 2
+THREAD_SWITCH_S = 0.001  # a thread that computes gives the event loop its turn this often
+
+_log = structlog.get_logger("node")
+
+
+def run_node(config: NodeConfig) -> int:
+    """Runs a validator until it is told to stop. Returns the exit code; what the operator must mend is said on stderr.
+
+    Raises `ConfigError` or `KeysError` for a home that does not fit together.
+    """
+    configure_logs(config.logging.level, config.logging.format)
+    sys.setswitchinterval(THREAD_SWITCH_S)
+    validator = load_validator(config)
+    failpoints = Failpoints(config.node.failpoints)
+    try:
+        stores = open_stores(config, validator.genesis)
+        try:
+            guard_key(config, validator.genesis, stores)
+            trio.run(Node(config, validator, stores, failpoints).run)
+        finally:
+            stores.close()
+    except BaseException as error:  # noqa: BLE001 - sorted by who has to mend it, and raised again if nobody can
+        return _exit_code(_innermost(error))
+    return EXIT_STOPPED
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The one error in nested groups; of several the first that is ours."""
+    while isinstance(error, BaseExceptionGroup):
+        known = error.subgroup((StorageError, BrokenInvariant, PortInUse, ListenFailed))
+        error = (known or error).exceptions[0]
+    return error
+
+
+def _exit_code(error: BaseException) -> int:
+    match error:
+        case StartRefused() | PortInUse() | ListenFailed():
+            sys.stderr.write(f"sequencer: {error}\n")
+            return EXIT_REFUSED
+        case StorageFault() | BrokenInvariant():
+            _log.critical("node_stopped_by_fault", fault=type(error).__name__, detail=str(error))
+            sys.stderr.write(f"sequencer: stopped: {error}\n")
+            return EXIT_FAULT
+        case KeyboardInterrupt():
+            return EXIT_STOPPED
+        case _:
+            raise error
+
+
+class Node:
+    """One validator's process."""
+
+    def __init__(self, config: NodeConfig, validator: LoadedValidator, stores: Stores, failpoints: Failpoints) -> None:
+        self._config = config
+        self._validator = validator
+        self._stores = stores
+        self._failpoints = failpoints
+        self._metrics = Metrics(version("shared-sequencer"))
+
+    async def run(self) -> None:
+        """Builds the parts and runs them until a signal or a fault."""
+        self._build()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_on_signal, nursery.cancel_scope)
+            address = await nursery.start(self._host.run)
+            for task in (
+                self._outbox.run,
+                self._consensus.run_timers,
+                self._consensus.run_fetches,
+                self._lanes.run,
+                self._execution.run,
+                self._attesting.run,
+                self._attesting.run_retries,
+                self._submissions.run_sealing,
+                self._submissions.run_expiry,
+            ):
+                nursery.start_soon(task)
+            self._start_cores()
+            config = self._config
+            rpc = await nursery.start(serve, self._service, _rpc_options(config), self._metrics)
+            application = exposition_application(self._metrics)
+            metrics = await nursery.start(serve_application, application, config.metrics.host, config.metrics.port)
+            self._submissions.is_accepting = True
+            _log.info(
+                "node_started",
+                pid=os.getpid(),
+                validator=self._validator.index,
+                chain_id=self._validator.genesis.chain_id,
+                p2p=f"{address[0]}:{address[1]}",
+                rpc=rpc.url,
+                metrics=metrics.url,
+            )
+        _log.info("node_stopped")
+
+    async def _stop_on_signal(self, scope: trio.CancelScope) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                _log.info("node_stopping", signal=signal.Signals(number).name)
+                self._submissions.is_accepting = False
+                scope.cancel()
+                return
+
+    def _start_cores(self) -> None:
+        """The first events: what the disk gave back is told to execution and attestation again."""
+        self._consensus.handle(Started())
+        self._lanes.start()
+        last = self._stores.chain.load_last_committed()
+        self._execution.note_recovered(Height(last.height) if last is not None else GENESIS_HEIGHT)
+        self._attesting.recover(self._execution.state.height)
+
+    # building
+
+    def _build(self) -> None:
+        config, stores, chain = self._config, self._stores, self._validator.genesis
+        execution = load_execution(chain, stores)
+        newest = stores.blocks.load_newest_certificate()
+        attested_height = Height(newest.height) if newest is not None else GENESIS_HEIGHT
+        recovered = recover_replica(chain, stores, execution)
+        replica = Replica(chain, self._validator.node_key, _timing(config), recovered)
+        self._progress: Progress = start_of_progress(
+            tuple(end.seq for end in execution.effective.cut), execution.height, attested_height
+        )
+        self._outbox = Outbox(stores.database, self._metrics, self._failpoints)
+        self._consensus = ConsensusDriver(
+            chain=chain,
+            replica=replica,
+            outbox=self._outbox,
+            store=stores.chain,
+            listener=ConsensusListener(self._committed, self._confirmed, self._batches_needed),
+            metrics=self._metrics,
+            failpoints=self._failpoints,
+        )
+        self._source = BatchSource(chain, stores.batches)
+        self._build_lanes(replica)
+        self._execution = ExecutionDriver(
+            genesis=chain,
+            index=self._validator.index,
+            tx_index=config.node.tx_index,
+            database=stores.database,
+            source=self._source,
+            state=execution,
+            ports=ExecutionPorts(self._lanes.until_held, self._executed),
+            metrics=self._metrics,
+            failpoints=self._failpoints,
+        )
+        self._attesting = AttestingDriver(
+            chain=chain,
+            key=self._validator.bls_key,
+            index=self._validator.index,
+            core=AttestationCore(
+                chain, self._validator.index, restored_shares(stores), attested_height, execution.height
+            ),
+            database=stores.database,
+            certified=self._certified,
+            metrics=self._metrics,
+            failpoints=self._failpoints,
+        )
+        self._build_clients(replica)
+
+    def _build_lanes(self, replica: Replica) -> None:
+        config, stores, chain = self._config, self._stores, self._validator.genesis
+        index = self._validator.index
+        bounds = LaneBounds(lane_bytes_max=config.lanes.lane_bytes_max)
+        self._lanes = LaneDriver(
+            chain=chain,
+            index=index,
+            lanes=Lanes(chain, index, bounds, recover_lanes(chain, stores, replica.state.tree.effective.cut)),
+            log=stores.batches,
+            database=stores.database,
+            source=self._source,
+            to_replica=self._consensus.handle,
+            own_committed=self._own_committed,
+            metrics=self._metrics,
+            failpoints=self._failpoints,
+        )
+
+    def _build_clients(self, replica: Replica) -> None:
+        config, stores, chain = self._config, self._stores, self._validator.genesis
+        index = self._validator.index
+        links = Links(
+            chain=chain,
+            index=index,
+            consensus=self._consensus,
+            lanes=self._lanes,
+            attesting=self._attesting,
+            metrics=self._metrics,
+        )
+        self._host = _make_host(config, self._validator, links)
+        for driver in (self._consensus, self._lanes, self._attesting):
+            driver.attach(self._host)
+        transactions = TransactionViews(
+            chain=chain,
+            index=index,
+            key=self._validator.node_key,
+            transactions=TransactionStore(stores.database),
+            blocks=stores.blocks,
+            batches=stores.batches,
+            progress=self._progress,
+            execution_state=lambda: self._execution.state,
+            has_expired=self._has_expired,
+        )
+        self._submissions = Submissions(
+            chain=chain,
+            index=index,
+            key=self._validator.node_key,
+            bounds=_mempool_bounds(config),
+            lanes=self._lanes,
+            first_receipt=transactions.first_receipt,
+            metrics=self._metrics,
+            failpoints=self._failpoints,
+        )
+        self._service = NodeService(
+            chain=chain,
+            index=index,
+            addresses={peer.index: peer.address for peer in config.p2p.peers},
+            replica=replica,
+            progress=self._progress,
+            transactions=transactions,
+            views=ChainViews(
+                chain=chain,
+                replica=replica,
+                store=stores.chain,
+                blocks=stores.blocks,
+                source=self._source,
+                progress=self._progress,
+            ),
+            submissions=self._submissions,
+            execution=self._execution,
+            lanes=self._lanes,
+            links=links,
+            host=self._host,
+        )
+
+    # the way of a block
+
+    def _confirmed(self, confirm: Confirm) -> None:
+        self._progress.note_ordered(tuple(end.seq for end in confirm.effective.cut), confirm.tip.header.height)
+
+    def _committed(self, commit: Commit) -> None:
+        self._progress.note_final(commit.blocks[-1].tip.header.height)
+        self._lanes.note_committed(commit.blocks)
+        self._execution.note_committed(commit)
+
+    def _batches_needed(self, needed: NeedBatches) -> None:
+        self._lanes.need(needed)
+
+    def _own_committed(self) -> None:
+        self._submissions.wake()
+
+    def _has_expired(self, tx_hash: Hash) -> bool:
+        return self._submissions.has_expired(tx_hash)
+
+    def _executed(self, execution: Execution) -> None:
+        block = execution.block
+        self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
+        self._attesting.note_executed(block.height, block.attestation)
+
+    def _certified(self, certificate: AttestationCertificate) -> None:
+        self._progress.note_attested(certificate.attestation.height)
+
+
+def _timing(config: NodeConfig) -> ReplicaTiming:
+    consensus = config.consensus
+    return ReplicaTiming(
+        view_timeout_ms=consensus.view_timeout_ms,
+        view_timeout_max_ms=consensus.view_timeout_max_ms,
+        min_block_interval_ms=consensus.min_block_interval_ms,
+        min_block_interval_loaded_ms=consensus.min_block_interval_loaded_ms,
+        idle_interval_ms=consensus.idle_interval_ms,
+        report_delay_ms=consensus.report_delay_ms,
+    )
+
+
+def _mempool_bounds(config: NodeConfig) -> MempoolBounds:
+    mempool = config.mempool
+    return MempoolBounds(
+        batch_bytes_target=mempool.batch_bytes_target,
+        namespace_queue_bytes=mempool.queue_bytes,
+        ttl_ms=round(mempool.ttl_s * 1_000),
+        seen_window_ms=round(mempool.seen_window_s * 1_000),
+        batch_delay_min_ms=mempool.batch_delay_min_ms,
+        batch_delay_max_ms=mempool.batch_delay_max_ms,
+    )
+
+
+def _rpc_options(config: NodeConfig) -> RpcOptions:
+    rpc = config.rpc
+    return RpcOptions(
+        host=rpc.host,
+        port=rpc.port,
+        request_bytes_max=rpc.request_bytes_max,
+        fast_door_items_max=rpc.fast_door_items_max,
+        batch_calls_max=rpc.batch_calls_max,
+        connections_max=rpc.connections_max,
+        wait_timeout_max_ms=rpc.wait_timeout_max_ms,
+    )
+
+
+def _make_host(config: NodeConfig, validator: LoadedValidator, links: Links) -> ValidatorHost:
+    keys = validator.genesis.validator_set
+    peers = [
+        Peer(peer.index, keys.validators[peer.index].node_public_key, peer.host, peer.port)
+        for peer in config.p2p.peers
+        if peer.index != validator.index
+    ]
+    return ValidatorHost(
+        secret=load_secret(config.keys_dir, KeyKind.NODE),
+        index=validator.index,
+        peers=peers,
+        listen_host=config.p2p.host,
+        listen_port=config.p2p.port,
+        events=links,
+        bounds=link_bounds(validator.genesis),
+        jitter=random.Random(secrets.randbits(64)),
+        times=LinkTimes(
+            heartbeat_ms=round(config.p2p.heartbeat_s * 1_000), silence_ms=round(config.p2p.silence_s * 1_000)
+        ),
+        fatal=(StorageFault, BrokenInvariant),
+    )

@@ -1,0 +1,217 @@
+"""What the disk gives back at a start, put together for every core.
+
+Responsible for: opening the stores in the right order, the guards of keys and safety record, and recovered states.
+Refuses to do: repair. What contradicts itself stops the start with a clear message.
+
+Invariants:
+1. A key that was used before never signs without its safety record; `USED` is synced before the first signature ▲.
+2. Every batch below the executed cut is held: what the cores get is what lies above it.
+3. The own lane goes on after the highest of the own head and the own batches on disk ▲.
+"""
+
+from dataclasses import dataclass
+
+from consensus.encoding import decode_whole
+from consensus.errors import DecodeError
+from consensus.genesis import Genesis
+from consensus.numbers import GENESIS_VIEW, BlockId, Digest, Hash, Height, Milliseconds, Seq, ValidatorIndex, View
+from consensus.ordering.cut import LanePosition
+from consensus.replica.events import BatchHeld
+from consensus.replica.safety import SafetyRecord
+from consensus.replica.state import Recovered
+from consensus.vocabulary.attestation import AttestationShare
+from consensus.vocabulary.batch import Batch
+from consensus.vocabulary.certificates import QC, genesis_qc
+from consensus.vocabulary.tip import Tip
+from sequencer.execution.execute import Executor
+from sequencer.execution.state import ExecutionState
+from sequencer.lanes.recovered import RecoveredBatch, RecoveredLanes
+from sequencer.node.clock import wall_ms
+from sequencer.node.config import NodeConfig
+from storage.batches import BatchLog
+from storage.blocks import BlockStore
+from storage.chain import ChainStore
+from storage.database import Database
+from storage.errors import StorageFault
+from storage.home import batches_directory
+from storage.key_use import check_used, mark_used
+from storage.safety import SafetyRecordBytes, SafetyStore
+
+_PAGE = 1_024
+_RESTORED_SHARES_MAX = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The open disk of a node."""
+
+    database: Database
+    batches: BatchLog
+    safety: SafetyStore
+    chain: ChainStore
+    blocks: BlockStore
+
+    def close(self) -> None:
+        """Waits for running reads and writes."""
+        self.batches.close()
+        self.database.close()
+
+
+def open_stores(config: NodeConfig, chain: Genesis) -> Stores:
+    """Locks the home and opens everything in it. Raises `StartRefused` or `StorageFault`."""
+    database = Database.open(config.home, chain.chain_id)
+    try:
+        batches = BatchLog.open(
+            batches_directory(config.home), database, chain.chain_id, segment_bytes=config.storage.segment_bytes
+        )
+    except BaseException:
+        database.close()
+        raise
+    return Stores(database, batches, SafetyStore(database), ChainStore(database), BlockStore(database))
+
+
+def first_record(chain: Genesis) -> SafetyRecord:
+    """The safety record of a key that has signed nothing: the genesis, view 1."""
+    genesis = genesis_qc(chain.chain_id, chain.time_ms, chain.validator_set.count)
+    none = GENESIS_VIEW
+    return SafetyRecord(genesis.body.epoch, genesis, none, None, none, None, none, None, None, genesis)
+
+
+def guard_key(config: NodeConfig, chain: Genesis, stores: Stores) -> None:
+    """Refuses a used key without its record; at the very first start stores a record, then marks the key used."""
+    loaded = stores.safety.load()
+    check_used(config.keys_dir, chain.chain_id, has_record=loaded is not None)
+    if loaded is None:
+        stores.database.write(SafetyStore.record_puts(first_record(chain).encode(), {}), sync=True)
+    mark_used(config.keys_dir, chain.chain_id, wall_ms())
+
+
+def load_execution(chain: Genesis, stores: Stores) -> ExecutionState:
+    """The state after the highest executed height."""
+    stored = stores.blocks.load_state()
+    return ExecutionState.decode(stored.state) if stored is not None else Executor(chain).start()
+
+
+def recover_replica(chain: Genesis, stores: Stores, execution: ExecutionState) -> Recovered:
+    """The replica's start. Raises `StorageFault` if something that must be there is not."""
+    count = chain.validator_set.count
+    loaded = stores.safety.load()
+    record = SafetyRecord.decode(loaded.record, count) if loaded is not None else None
+    if record is not None and record == first_record(chain):
+        record = None  # nothing was signed: not a restart
+    executed_view = GENESIS_VIEW
+    if execution.height > 0:
+        executed_view = _require_tip(stores, execution.block_id, count).view
+    return Recovered(
+        record=record,
+        executed_id=execution.block_id,
+        executed_height=execution.height,
+        executed_view=View(executed_view),
+        effective=execution.effective,
+        committed=_committed_tips(stores, execution.height, count),
+        tips=_kept_tips(stores, loaded, record, count),
+        certificates=_last_certificates(stores, count),
+        held=tuple(
+            (event.lane, event.seq, event.digest, event.arrival_ms, event.chained)
+            for event in held_above(chain, stores, execution)
+        ),
+    )
+
+
+def _decode_tip(encoded: bytes, count: int) -> Tip:
+    try:
+        return decode_whole(encoded, lambda reader: Tip.decode(reader, count))
+    except DecodeError as error:
+        raise StorageFault(f"a stored tip is unreadable: {error}") from error
+
+
+def _require_tip(stores: Stores, block_id: BlockId, count: int) -> Tip:
+    encoded = stores.chain.load_tip(block_id)
+    if encoded is None:
+        raise StorageFault(f"the tip of block {block_id.hex()} is missing: the database is damaged")
+    return _decode_tip(encoded, count)
+
+
+def _committed_tips(stores: Stores, executed_height: Height, count: int) -> tuple[Tip, ...]:
+    tips: list[Tip] = []
+    height = executed_height + 1
+    while page := stores.chain.list_committed(height, _PAGE):
+        tips.extend(_require_tip(stores, BlockId(Hash(commit.block_id)), count) for commit in page)
+        height = page[-1].height + 1
+    return tuple(tips)
+
+
+def _kept_tips(
+    stores: Stores, loaded: SafetyRecordBytes | None, record: SafetyRecord | None, count: int
+) -> tuple[Tip, ...]:
+    """Tips that were voted for, and the record's high tip even if it was executed and so is kept with the chain."""
+    if loaded is None:
+        return ()
+    tips = {tip.id: tip for tip in (_decode_tip(encoded, count) for encoded in loaded.tips.values())}
+    high_id = record.high_tip_id if record is not None else None
+    if high_id is not None and high_id not in tips:
+        tips[high_id] = _require_tip(stores, high_id, count)
+    return tuple(tips.values())
+
+
+def _last_certificates(stores: Stores, count: int) -> tuple[QC, ...]:
+    last = stores.chain.load_last_committed()
+    proof = stores.chain.load_commit_proof(last.height) if last is not None else None
+    if proof is None:
+        return ()
+    return tuple(
+        decode_whole(encoded, lambda reader: QC.decode(reader, count)) for encoded in (proof.first_qc, proof.second_qc)
+    )
+
+
+def stored_above(chain: Genesis, stores: Stores, cut: tuple[LanePosition, ...]) -> list[RecoveredBatch]:
+    """Every batch on disk above `cut`, by lane and seq; forks stand side by side."""
+    found = []
+    for lane, position in enumerate(cut):
+        seq = position.seq + 1
+        while page := stores.batches.list_lane(lane, seq, _PAGE):
+            for stored in page:
+                batch = Batch.decode(stores.batches.read_stored(stored), chain.parameters.batch_bytes_max)
+                found.append(
+                    RecoveredBatch(
+                        ValidatorIndex(lane),
+                        Seq(stored.seq),
+                        batch.digest,
+                        batch.header.prev_digest,
+                        stored.length,
+                        Milliseconds(stored.arrival_ms),
+                    )
+                )
+            seq = page[-1].seq + 1
+    return found
+
+
+def held_above(chain: Genesis, stores: Stores, execution: ExecutionState) -> list[BatchHeld]:
+    """What the replica may list: batches above the executed cut that chain without a gap; others as held by digest."""
+    events: list[BatchHeld] = []
+    ends = list(execution.effective.cut)
+    seen: set[tuple[int, int]] = set()
+    for batch in stored_above(chain, stores, execution.effective.cut):
+        place = (batch.lane, batch.seq)
+        end = ends[batch.lane]
+        chained = place not in seen and batch.seq == end.seq + 1 and batch.prev_digest == end.digest
+        seen.add(place)
+        if chained:
+            ends[batch.lane] = LanePosition(batch.seq, batch.digest)
+        events.append(BatchHeld(batch.lane, batch.seq, batch.digest, batch.arrival_ms, chained))
+    return events
+
+
+def recover_lanes(chain: Genesis, stores: Stores, committed: tuple[LanePosition, ...]) -> RecoveredLanes:
+    """The lanes above the committed cut, and the newest batch that we ever sealed."""
+    own = stores.safety.load_own_head()
+    sealed = (LanePosition(Seq(own.seq), Digest(Hash(own.digest))),) if own is not None else ()
+    return RecoveredLanes(committed, tuple(stored_above(chain, stores, committed)), own_sealed=sealed)
+
+
+def restored_shares(stores: Stores) -> tuple[AttestationShare, ...]:
+    """Own saved attestations of heights without a certificate, rising."""
+    newest = stores.blocks.load_newest_certificate()
+    start = newest.height + 1 if newest is not None else 0
+    records = stores.blocks.list_own_attestations(start, _RESTORED_SHARES_MAX)
+    return tuple(decode_whole(entry.record, AttestationShare.decode) for entry in records)

@@ -1,0 +1,197 @@
+"""Transactions on their way into the own lane: submit, seal, receipt.
+
+Responsible for: the mempool core at work, the moment of sealing, and answering each request once all its items are
+sealed and synced, or have expired.
+Refuses to do: hold batches or push them (`lane_driver.py`).
+
+Invariants:
+1. A receipt is made only after its batch and the own head are synced.
+2. Own batches are sealed one after another: a seq is taken only when the one before is synced.
+3. Every admitted item of a request ends in exactly one receipt or refusal.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from consensus.genesis import Genesis
+from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, ValidatorIndex
+from consensus.signing import NodeKey
+from consensus.vocabulary.batch import KIND_OPEN, transaction_id
+from consensus.vocabulary.receipt import Receipt
+from sequencer.client.submission import Refused, SubmitOutcome, refused_item
+from sequencer.mempool.admission import Refused as NotAdmitted
+from sequencer.mempool.bounds import MempoolBounds
+from sequencer.mempool.draft import Draft
+from sequencer.mempool.mempool import Mempool
+from sequencer.node.clock import read_now, wall_ms
+from sequencer.node.failpoints import Failpoints
+from sequencer.node.lane_driver import LaneDriver
+from sequencer.rpc.errors import RequestRefused
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage.keyspace import Puts
+from storage.transactions import LaneRun, TransactionStore
+
+EXPIRY_PERIOD_S = 1.0
+ENDED_MAX = 65_536  # hashes of expired transactions that are remembered for a status
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request whose items are not all sealed."""
+
+    numbers: dict[int, Hash]  # admitted and still waiting
+    receipts: list[Receipt] = field(default_factory=list)
+    expired: list[Refused] = field(default_factory=list)
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+class Submissions:
+    """The own lane's front door."""
+
+    def __init__(
+        self,
+        *,
+        chain: Genesis,
+        index: ValidatorIndex,
+        key: NodeKey,
+        bounds: MempoolBounds,
+        lanes: LaneDriver,
+        first_receipt: Callable[[Hash], Receipt | None],
+        metrics: Metrics,
+        failpoints: Failpoints,
+    ) -> None:
+        self._chain = chain
+        self._index = index
+        self._key = key
+        self.mempool = Mempool(chain, index, bounds)
+        self._lanes = lanes
+        self._first_receipt = first_receipt
+        self._metrics = metrics
+        self._failpoints = failpoints
+        self._pending: dict[int, _Pending] = {}
+        self._expired: OrderedDict[Hash, None] = OrderedDict()
+        self._wake = trio.Event()
+        self.is_accepting = False
+
+    def has_expired(self, tx_hash: Hash) -> bool:
+        """Whether a transaction expired here lately."""
+        return tx_hash in self._expired
+
+    def wake(self) -> None:
+        """Something changed that may make a batch due: an admission, a commit of own batches."""
+        self._wake.set()
+
+    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+        """See `Service.submit`."""
+        if not self.is_accepting:
+            raise RequestRefused("not_accepting")
+        if namespace not in self._chain.namespace_ids():
+            raise RequestRefused("unknown_namespace")
+        submission = self.mempool.submit(namespace, items, read_now())
+        self._count(namespace, items, [number for number, _ in submission.admitted], submission.refused)
+        hashes = dict(submission.admitted)
+        refused = []
+        for entry in submission.refused:
+            tx_hash = entry.hash or transaction_id(namespace, KIND_OPEN, items[entry.number])
+            hashes[entry.number] = tx_hash
+            first = self._first_receipt(tx_hash) if entry.reason.value == "known" else None
+            refused.append(refused_item(entry.number, entry.reason.value, entry.retry_after_ms, first))
+        receipts: Sequence[Receipt] = ()
+        if submission.admitted:
+            pending = _Pending(dict(submission.admitted))
+            self._pending[submission.ticket] = pending
+            self.wake()
+            await pending.done.wait()
+            receipts = pending.receipts
+            refused = sorted([*refused, *pending.expired], key=lambda entry: entry.item)
+        return SubmitOutcome(tuple(hashes[number] for number in range(len(items))), tuple(receipts), tuple(refused))
+
+    def _count(
+        self, namespace: NamespaceId, items: Sequence[bytes], admitted: list[int], refused: Sequence[NotAdmitted]
+    ) -> None:
+        metrics, label = self._metrics, str(namespace)
+        if admitted:
+            metrics.add(table.MEMPOOL_ADMITTED, len(admitted), label)
+            metrics.add(table.MEMPOOL_ADMITTED_BYTES, sum(len(items[number]) for number in admitted), label)
+        for entry in refused:
+            metrics.add(table.MEMPOOL_REFUSED, 1, entry.reason.value)
+
+    # sealing
+
+    async def run_sealing(self) -> None:
+        """Seals batches for ever. Raises `StorageFault`."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._until_due()
+                now = read_now()
+                seq, prev_digest = self._lanes.own_next()
+                draft = self.mempool.draft(now, seq, prev_digest, GENESIS_EPOCH)
+                if draft is None:
+                    continue
+                batch = draft.seal(self._chain, self._key)
+                await self._lanes.hold_own(batch, self._sealed_puts(draft))
+                nursery.start_soon(self._answer, draft)
+
+    async def _until_due(self) -> None:
+        while True:
+            self._wake = trio.Event()
+            now = read_now()
+            at_ms = self.mempool.next_seal_ms(self._lanes.own_lane())
+            if at_ms is not None and at_ms <= now.mono_ms:
+                return
+            with trio.move_on_at(float("inf") if at_ms is None else at_ms / 1_000):
+                await self._wake.wait()
+
+    def _sealed_puts(self, draft: Draft) -> Puts:
+        """Where each transaction stands in the own lane, for look-ups by hash."""
+        header = draft.header
+        by_namespace: dict[NamespaceId, list[tuple[int, Hash]]] = {}
+        for request in draft.requests.values():
+            for _, item in request.items:
+                by_namespace.setdefault(item.namespace, []).append((item.index, item.hash))
+        puts: Puts = []
+        for namespace, placed in by_namespace.items():
+            run = LaneRun(header.author, header.seq, namespace, KIND_OPEN, 0)
+            puts += TransactionStore.sealed_puts(run, [tx_hash for _, tx_hash in sorted(placed)])
+        return puts
+
+    async def _answer(self, draft: Draft) -> None:
+        """Signs the receipts in a thread and hands them out."""
+        receipts = await trio.to_thread.run_sync(draft.receipts, self._chain, self._key)
+        self._failpoints.reach("own_batch_after_receipt")
+        waited_ms = wall_ms()
+        for ticket, receipt in receipts:
+            self._metrics.observe(table.MEMPOOL_WAIT, max(0, waited_ms - receipt.received_ms) / 1_000)
+            pending = self._pending.get(ticket)
+            if pending is not None:
+                pending.receipts.append(receipt)
+        for ticket, request in draft.requests.items():
+            self._settle(ticket, [number for number, _ in request.items])
+
+    async def run_expiry(self) -> None:
+        """Gives up transactions whose time ended, for ever."""
+        while True:
+            await trio.sleep(EXPIRY_PERIOD_S)
+            for expired in self.mempool.expire(read_now()):
+                self._metrics.add(table.MEMPOOL_EXPIRED)
+                self._expired[expired.hash] = None
+                if len(self._expired) > ENDED_MAX:
+                    self._expired.popitem(last=False)
+                pending = self._pending.get(expired.ticket)
+                if pending is not None:
+                    pending.expired.append(refused_item(expired.number, "expired"))
+                    self._settle(expired.ticket, [expired.number])
+
+    def _settle(self, ticket: int, numbers: Sequence[int]) -> None:
+        pending = self._pending.get(ticket)
+        if pending is None:
+            return
+        for number in numbers:
+            pending.numbers.pop(number, None)
+        if not pending.numbers:
+            del self._pending[ticket]
+            pending.done.set()
