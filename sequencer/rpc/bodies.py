@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import BODIES_BYTES_MAX_FACTOR, BODY_SECONDS_MAX, RETRY_AFTER_DEFAULT_MS
@@ -35,7 +35,9 @@ class BodyReader:
         size = 0
         try:
             with trio.move_on_after(BODY_SECONDS_MAX) as deadline:
-                async for chunk in request.stream():
+                more = True
+                while more:
+                    chunk, more = await _receive_chunk(request)
                     size += len(chunk)
                     self._held_bytes += len(chunk)
                     self._check_size(size)
@@ -45,8 +47,6 @@ class BodyReader:
             body = b"".join(chunks)
             chunks.clear()
             yield body
-        except ClientDisconnect as error:
-            raise RequestRefused("malformed", "the body is cut short") from error
         finally:
             self._held_bytes -= size
 
@@ -68,3 +68,11 @@ class BodyReader:
 
     def _oversized(self) -> RequestRefused:
         return RequestRefused("oversized", f"a body has at most {self._body_bytes_max} bytes")
+
+
+async def _receive_chunk(request: Request) -> tuple[bytes, bool]:
+    """The next bytes, and whether there may be more. Starlette's own stream leaves a generator open when refused."""
+    message = await request.receive()
+    if message["type"] != "http.request":
+        raise RequestRefused("malformed", "the body is cut short")
+    return message.get("body", b""), message.get("more_body", False)

@@ -1,0 +1,106 @@
+"""The generated page and the shapes in it are what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash
+from sequencer.client import views, wire
+from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.reasons import REASONS
+from sequencer.client.status import Status, TransactionStatus, status_to_json
+from sequencer.client.submission import SubmitOutcome, outcome_to_json, refused_item
+from sequencer.rpc.methods import METHODS
+from sequencer.rpc.methods.namespaces import _part_to_json
+from sequencer.rpc.reference import rpc_page
+from sequencer.rpc.schemas import SCHEMAS
+from sequencer.rpc.service import NamespaceBlockPart
+from tests.committee import FIRST, Committee
+from tests.delivery import DeliveredChain
+from tests.integration.rpc.fake_service import FakeService, block_view
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "rpc.md"
+
+
+def test_the_reference_page_is_up_to_date():
+    assert PAGE.read_text() == rpc_page(), "python -m sequencer.rpc.reference > docs/reference/rpc.md"
+
+
+def test_every_method_names_shapes_and_reasons_that_exist():
+    for method in METHODS.values():
+        assert method.result in SCHEMAS
+        assert set(method.reasons) <= set(REASONS)
+        assert method.summary.endswith(".")
+        optional = [not parameter.required for parameter in method.parameters]
+        assert optional == sorted(optional), "required parameters come first"
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, object]:
+    """One answer of every shape, as the code writes it."""
+    committee = Committee()
+    service = FakeService(committee)
+    chain = DeliveredChain(committee)
+    chain.add_block(FIRST, [b"one", b"two"], None)
+    delivered, proof = chain.delivered[FIRST][0], chain.attest(FIRST)
+    receipt = service._receipt(())
+    refused = (refused_item(0, "full", 5), refused_item(1, "known", first_receipt=receipt))
+    executed = views.NamespaceEntry(FIRST, delivered.block.index, 2, 14, ZERO_HASH, ZERO_HASH)
+    block = views.BlockView(
+        **{
+            **{name: getattr(block_view(3), name) for name in views.BlockView.__dataclass_fields__},
+            "namespaces_root": ZERO_HASH,
+            "state_root": ZERO_HASH,
+            "aux_root": ZERO_HASH,
+            "namespaces": (executed,),
+        }
+    )
+    return {
+        "Sent": {"hash": "0x" + "00" * 32, "receipt": wire.receipt_to_json(receipt)},
+        "Outcome": outcome_to_json(SubmitOutcome((ZERO_HASH,), (receipt,), refused)),
+        "Status": status_to_json(TransactionStatus(Hash(bytes(32)), Status.RECEIVED, receipt=receipt)),
+        "Block": views.block_to_json(block),
+        "NamespaceBlock": _part_to_json(NamespaceBlockPart(delivered, 0, 2)),
+        "Attestation": wire.attestation_to_json(proof.certificate),
+        "Proof": wire.proof_to_json(proof),
+        "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
+        "Chain": chain_to_json(committee.chain),
+        "Namespace": views.namespace_view_to_json(service.namespaces(FIRST, 1)[0]),
+        "Peer": views.peer_to_json(service.peers()[1]),
+        "SyncStatus": views.sync_status_to_json(service.sync_status()),
+    }
+
+
+@pytest.mark.parametrize("name", sorted({method.result for method in METHODS.values()}))
+def test_an_answer_has_exactly_the_fields_of_its_shape(answers, name):
+    assert_matches(answers[name], SCHEMAS[name], name)
+
+
+def assert_matches(value: object, schema: dict, where: str) -> None:
+    if "$ref" in schema:
+        assert_matches(value, SCHEMAS[schema["$ref"].rpartition("/")[2]], where)
+    elif "oneOf" in schema:
+        assert any(_matches(value, choice, where) for choice in schema["oneOf"]), (where, value)
+    elif schema["type"] == "object":
+        assert isinstance(value, dict), where
+        assert list(value) == schema["required"] == list(schema["properties"]), where
+        for field, of in schema["properties"].items():
+            assert_matches(value[field], of, f"{where}.{field}")
+    elif schema["type"] == "array":
+        assert isinstance(value, list), where
+        for entry in value:
+            assert_matches(entry, schema["items"], f"{where}[]")
+    else:
+        types = {"integer": int, "string": str, "boolean": bool, "null": type(None)}
+        assert type(value) is types[schema["type"]], (where, value)
+        assert value in schema.get("enum", [value]), where
+        assert "pattern" not in schema or re.search(schema["pattern"], str(value)), (where, value)
+
+
+def _matches(value: object, schema: dict, where: str) -> bool:
+    try:
+        assert_matches(value, schema, where)
+    except AssertionError:
+        return False
+    return True
