@@ -1,4 +1,4 @@
-"""The batch log against a dictionary: appends, repeats, forks, reopenings, torn tails, lost index entries in any order."""
+"""The batch log against a dictionary: appends, repeats, forks, torn tails and lost index entries in any order."""
 
 import hashlib
 import shutil
@@ -20,12 +20,13 @@ CHAIN_ID = b"\x01" * 32
 SEGMENT_BYTES = 1_200
 RECEIVED_MS = 1_000
 
-batch_records = st.builds(
-    lambda author, seq, batch: BatchRecord(author, seq, hashlib.sha256(batch).digest(), RECEIVED_MS, batch),
-    st.integers(0, 1),
-    st.integers(1, 4),
-    st.binary(min_size=1, max_size=500),
-)
+
+def batch_record(author: int, seq: int, batch: bytes) -> BatchRecord:
+    """The digest covers author and seq, as that of a real batch does: one digest is never two batches."""
+    return BatchRecord(author, seq, hashlib.sha256(b"%d/%d/" % (author, seq) + batch).digest(), RECEIVED_MS, batch)
+
+
+batch_records = st.builds(batch_record, st.integers(0, 1), st.integers(1, 4), st.binary(min_size=1, max_size=500))
 
 
 class BatchLogModel(RuleBasedStateMachine):

@@ -4,8 +4,8 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -118,22 +118,18 @@ def small_volume(tmp_path: Path) -> Iterator[Path]:
         subprocess.run([unmount, str(volume)], check=True)
 
 
-def room_made(volume: Path) -> Callable[[], AbstractContextManager[None]]:
-    """Fill part of a volume; leaving the context frees it again."""
-
-    @contextmanager
-    def filled() -> Iterator[None]:
-        ballast = volume / "ballast"
-        write_durably(ballast, bytes(VOLUME_BYTES // 2))
-        yield
-        ballast.unlink()
-
-    return filled
+@contextmanager
+def half_filled(volume: Path) -> Iterator[None]:
+    """Fill half of a volume; leaving the context frees it again."""
+    ballast = volume / "ballast"
+    write_durably(ballast, bytes(VOLUME_BYTES // 2))
+    yield
+    ballast.unlink()
 
 
 def test_a_volume_without_room_stops_the_batch_log_and_a_start_with_room_carries_on(small_volume):
     home = small_volume / "home"
-    with room_made(small_volume)(), Database.open(home, CHAIN_ID) as database:
+    with half_filled(small_volume), Database.open(home, CHAIN_ID) as database:
         log = BatchLog.open(batches_directory(home), database, CHAIN_ID, segment_bytes=500_000)
         held = append_until_full(log, 30_000)
         assert held > 10
@@ -149,7 +145,7 @@ def test_a_volume_without_room_stops_the_batch_log_and_a_start_with_room_carries
 
 def test_a_volume_without_room_stops_the_database_and_a_start_with_room_carries_on(small_volume):
     home = small_volume / "home"
-    with room_made(small_volume)(), Database.open(home, CHAIN_ID) as database:
+    with half_filled(small_volume), Database.open(home, CHAIN_ID) as database:
         written = write_until_full(database, 30_000)
         assert written > 10
     with Database.open(home, CHAIN_ID) as database:

@@ -1,5 +1,6 @@
 """The stores on a real database: what their puts wrote is what their loads return, also after reopening."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from storage.blocks import BlockStore, ExecutionState, HeightRecord
 from storage.chain import ChainStore, CommitProof, Committed
 from storage.database import Database
-from storage.errors import StorageFault
+from storage.errors import SafetyRecordLost, StorageFault
+from storage.key_use import check_used, mark_used
 from storage.keyspace import (
     CHAIN_PROOF,
     EXECUTION_STATE,
@@ -266,6 +268,24 @@ class TestTransactions:
     def test_a_hash_of_another_length_is_our_own_mistake(self):
         with pytest.raises(ValueError, match="32 bytes"):
             TransactionStore.final_puts(LaneRun(0, 1, 5, 0, 0), 0, 0, [b"short"])
+
+
+def test_a_lost_data_directory_is_noticed_by_the_mark_beside_the_keys(tmp_path):
+    keys, home = tmp_path / "keys", tmp_path / "home"
+    keys.mkdir()
+
+    def start() -> None:
+        with Database.open(home, CHAIN_ID) as database:
+            store = SafetyStore(database)
+            check_used(keys, CHAIN_ID, has_record=store.load() is not None)
+            database.write(store.record_puts(b"record", {}), sync=True)
+            mark_used(keys, CHAIN_ID, 1)
+
+    start()
+    start()
+    shutil.rmtree(home / "data")
+    with pytest.raises(SafetyRecordLost):
+        start()
 
 
 def test_one_write_carries_several_stores_and_all_of_it_survives(tmp_path):
