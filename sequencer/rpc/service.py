@@ -1,7 +1,7 @@
 """The seam between the server and the node: what the server asks for, and nothing else.
 
 Responsible for: the `Service` protocol. Its values are objects of the protocol core and the types that node and client
-share (`sequencer/client`: `wire`, `status`, `submission`, `views`); ids are bytes.
+share (`sequencer/client`: `wire`, `parts`, `status`, `submission`, `views`); ids are bytes.
 Refuses to do: encode. JSON and binary forms are made by the server.
 
 Invariants:
@@ -11,26 +11,19 @@ Invariants:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from consensus.genesis import Genesis
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
-from sequencer.client.wire import DeliveredBlock, NamespaceProof
+from sequencer.client.wire import NamespaceProof
 
-
-@dataclass(frozen=True, slots=True)
-class NamespaceBlockPart:
-    """A namespace block with `delivered.runs` being its runs from number `first_run` on, of `run_count` in all."""
-
-    delivered: DeliveredBlock
-    first_run: int
-    run_count: int
+__all__ = ["NamespaceBlockPart", "Service"]
 
 
 class Service(Protocol):

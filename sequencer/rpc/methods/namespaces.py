@@ -3,9 +3,9 @@
 from typing import Literal
 
 from consensus.numbers import Height, NamespaceId, NamespaceIndex
-from sequencer.client.fields import JsonObject
+from sequencer.client.parts import part_to_json
 from sequencer.client.views import namespace_view_to_json
-from sequencer.client.wire import namespace_block_to_json, proof_to_json
+from sequencer.client.wire import proof_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.method import Method
 from sequencer.rpc.options import PAGE_BYTES_MAX
@@ -18,7 +18,6 @@ from sequencer.rpc.parameters import (
     NAMESPACE,
     NAMESPACES_COUNT,
 )
-from sequencer.rpc.service import NamespaceBlockPart
 
 
 async def list_namespaces(context: Context, from_id: NamespaceId, count: int) -> object:
@@ -32,15 +31,7 @@ async def get_namespace_blocks(
     """A page of a namespace's blocks with their transactions."""
     context.require_namespace(namespace)
     parts = context.service.namespace_blocks(namespace, from_index, count, first_run, PAGE_BYTES_MAX)
-    return [_part_to_json(part) for part in parts]
-
-
-def _part_to_json(part: NamespaceBlockPart) -> JsonObject:
-    return {
-        **namespace_block_to_json(part.delivered),
-        "first_run": part.first_run,
-        "run_count": part.run_count,
-    }
+    return [part_to_json(part) for part in parts]
 
 
 async def get_namespace_proof(context: Context, namespace: NamespaceId, height: Height | Literal["attested"]) -> object:

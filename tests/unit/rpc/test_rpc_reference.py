@@ -8,16 +8,15 @@ import pytest
 from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash
 from sequencer.client import views, wire
 from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.reasons import REASONS
 from sequencer.client.status import Status, TransactionStatus, status_to_json
 from sequencer.client.submission import SubmitOutcome, outcome_to_json, refused_item
 from sequencer.rpc.methods import METHODS
-from sequencer.rpc.methods.namespaces import _part_to_json
 from sequencer.rpc.reference import rpc_page
 from sequencer.rpc.schemas import SCHEMAS
-from sequencer.rpc.service import NamespaceBlockPart
-from tests.committee import FIRST, Committee
-from tests.delivery import DeliveredChain
+from tests.chain_run import ChainRun
+from tests.committee import FIRST, Committee, Segment
 from tests.integration.rpc.fake_service import FakeService, block_view
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "rpc.md"
@@ -41,9 +40,10 @@ def answers() -> dict[str, object]:
     """One answer of every shape, as the code writes it."""
     committee = Committee()
     service = FakeService(committee)
-    chain = DeliveredChain(committee)
-    chain.add_block(FIRST, [b"one", b"two"], None)
-    delivered, proof = chain.delivered[FIRST][0], chain.attest(FIRST)
+    run = ChainRun(committee)
+    inert = run.seal(1, Segment(FIRST, raw=b"no framing"))
+    run.block(60, {**run.data(0, b"one", b"two"), 1: [inert]})
+    delivered, proof = run.delivered(0), run.proof(1)
     receipt = service._receipt(())
     refused = (refused_item(0, "full", 5), refused_item(1, "known", first_receipt=receipt))
     executed = views.NamespaceEntry(FIRST, delivered.block.index, 2, 14, ZERO_HASH, ZERO_HASH)
@@ -61,7 +61,7 @@ def answers() -> dict[str, object]:
         "Outcome": outcome_to_json(SubmitOutcome((ZERO_HASH,), (receipt,), refused)),
         "Status": status_to_json(TransactionStatus(Hash(bytes(32)), Status.RECEIVED, receipt=receipt)),
         "Block": views.block_to_json(block),
-        "NamespaceBlock": _part_to_json(NamespaceBlockPart(delivered, 0, 2)),
+        "NamespaceBlock": part_to_json(NamespaceBlockPart(delivered, 0, 2)),
         "Attestation": wire.attestation_to_json(proof.certificate),
         "Proof": wire.proof_to_json(proof),
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
