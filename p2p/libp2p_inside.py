@@ -23,17 +23,20 @@ ends in that connection.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import trio
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import ParseError
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import IOException
+from libp2p.network.connection.exceptions import RawConnError
 from libp2p.peer.id import ID
-from libp2p.protocol_muxer.multiselect import Multiselect
-from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect import MULTISELECT_PROTOCOL_ID, Multiselect
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
@@ -44,8 +47,9 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
-from libp2p.transport.exceptions import MuxerUpgradeFailure, SecurityUpgradeFailure
+from libp2p.transport.exceptions import SecurityUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
+from libp2p.utils.varint import encode_delim, read_delim
 from noise.connection import Keypair as NoiseKeypairKind
 from noise.connection import NoiseConnection as NoiseState
 
@@ -56,6 +60,7 @@ from p2p.tcp import Socket
 
 LIBRARY_VERSION = "0.8.1"
 NEGOTIATION_BYTES_MAX = 1_024
+OWED_FRAMES_MAX = 4_096
 _NEVER_S = 1_000_000_000
 
 Admit = Callable[[bytes, bool], None]
@@ -130,6 +135,44 @@ class _AdmittingNoise(NoiseTransport):
         pattern = _AdmittingPattern(self.local_peer, self.libp2p_privkey, self.noise_privkey)
         pattern.admit = self._admit
         return pattern
+
+
+class _Muxer(Yamux):
+    """Yamux whose reading never waits for its own writing.
+
+    The library acknowledges streams and pings from the task that reads. Two peers that fill each other's sockets would
+    then both wait for the other to read first, until silence ends the link.
+    """
+
+    _reading: trio.lowlevel.Task | None = None
+
+    async def handle_incoming(self) -> None:
+        self._reading = trio.lowlevel.current_task()
+        self._owed: deque[bytes] = deque()
+        self._owes = trio.Event()
+        if self._nursery is not None:
+            self._nursery.start_soon(self._pay)
+        await super().handle_incoming()
+
+    async def _write_frame(self, data: bytes) -> None:
+        if trio.lowlevel.current_task() is not self._reading:
+            await super()._write_frame(data)
+            return
+        if len(self._owed) >= OWED_FRAMES_MAX:
+            raise RawConnError("the other side causes answers and does not read them")
+        self._owed.append(data)
+        self._owes.set()
+        await trio.lowlevel.checkpoint()
+
+    async def _pay(self) -> None:
+        try:
+            while True:
+                await self._owes.wait()
+                self._owes = trio.Event()
+                while self._owed:
+                    await super()._write_frame(self._owed.popleft())
+        except (IOException, RawConnError):
+            return  # the connection is over; whoever reads it finds out
 
 
 class _Windows:
@@ -243,6 +286,23 @@ class Stream:
                 arrived.set()
 
 
+def opening_of(protocol: str) -> bytes:
+    """What a stream of ours begins with. What follows may be written at once: there is nothing to choose from."""
+    return encode_delim(MULTISELECT_PROTOCOL_ID.encode()) + encode_delim(protocol.encode())
+
+
+async def read_agreement(stream: Stream, protocol: str) -> None:
+    """The other side's answer to `opening_of`. Raises ConnectionLost if it does not speak `protocol`."""
+    negotiation = _Negotiation(stream)
+    try:
+        for expected in (MULTISELECT_PROTOCOL_ID, protocol):
+            answer = await read_delim(negotiation)
+            if answer != expected.encode():
+                raise ConnectionLost(f"{protocol} is not spoken")
+    except (IOException, ParseError) as error:
+        raise ConnectionLost(f"{protocol}: {error}") from error
+
+
 class Connection:
     """A secure, multiplexed connection with a proved peer."""
 
@@ -250,7 +310,6 @@ class Connection:
         self._socket = socket
         self._guard = guard
         self._muxer = muxer
-        self._client = MultiselectClient()
 
     @property
     def remote_id(self) -> ID:
@@ -293,20 +352,11 @@ class Connection:
         await self._muxer.event_started.wait()
 
     async def open_stream(self) -> Stream:
-        """A new stream; `speak` comes next. Raises ConnectionLost."""
+        """A new stream; `opening_of` its protocol is to be written first. Raises ConnectionLost."""
         try:
             return Stream(self._muxer, await self._muxer.open_stream())
         except Exception as error:
             raise ConnectionLost(str(error)) from error
-
-    async def speak(self, stream: Stream, protocol: str) -> None:
-        """Agree with the other side that a stream of ours carries `protocol`. Raises ConnectionLost if it does not."""
-        try:
-            communicator = MultiselectCommunicator(_Negotiation(stream))
-            await self._client.select_one_of([TProtocol(protocol)], communicator, _NEVER_S)
-        except Exception as error:
-            raise ConnectionLost(f"{protocol}: {error}") from error
-        stream.protocol = protocol
 
     async def accept_stream(self) -> Stream:
         """The next stream the other side opens; its protocol is not chosen yet. Raises ConnectionLost."""
@@ -339,7 +389,7 @@ class Upgrader:
 
     def __init__(self, key_pair: KeyPair, admit: Admit) -> None:
         sec_opt: Mapping[TProtocol, Any] = {NOISE_PROTOCOL: _AdmittingNoise(key_pair, admit)}
-        muxer_opt: Mapping[TProtocol, Any] = {TProtocol(YAMUX_PROTOCOL): Yamux}
+        muxer_opt: Mapping[TProtocol, Any] = {TProtocol(YAMUX_PROTOCOL): _Muxer}
         self._upgrader = TransportUpgrader(sec_opt, muxer_opt)
 
     async def upgrade(self, socket: Socket, expected: ID | None) -> Connection:
@@ -347,14 +397,14 @@ class Upgrader:
         try:
             session = await self._upgrader.upgrade_security(socket, socket.is_initiator, expected)
             guard = MuxerGuard(session)
-            muxer = await self._upgrader.upgrade_connection(guard, session.get_remote_peer())
+            # Not `upgrade_connection`: it answers Yamux's name with the stock class, whatever `muxer_opt` says.
+            muxer_class = await self._upgrader.muxer_multistream.select_transport(guard)
+            muxer = muxer_class(guard, session.get_remote_peer())
         except SecurityUpgradeFailure as error:
             if isinstance(error.__cause__, _HandshakeRefused):
                 raise error.__cause__.refusal from None
             if isinstance(error.__cause__, PeerIDMismatchesPubkey):
                 raise HandshakeFailed("wrong_peer", "another validator answered") from error
-            raise HandshakeFailed("bad_handshake", str(error)) from error
-        except MuxerUpgradeFailure as error:
             raise HandshakeFailed("bad_handshake", str(error)) from error
         except Exception as error:
             raise HandshakeFailed("bad_handshake", f"{type(error).__name__}: {error}") from error

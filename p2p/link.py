@@ -22,7 +22,7 @@ from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, LinkBounds, LinkTimes
 from p2p.errors import ConnectionLost, PeerFault, RequestFailed
 from p2p.frames import FrameDecoder, encode_frame
 from p2p.guards import Shelter
-from p2p.libp2p_inside import Connection, Stream
+from p2p.libp2p_inside import Connection, Stream, opening_of, read_agreement
 from p2p.liveness import HEARTBEAT_BYTES, Liveness
 from p2p.outbox import Outbox
 from p2p.peers import HostCounters, LinkEvents
@@ -205,13 +205,14 @@ class Link:
 
     async def _write(self) -> None:
         await self._connection.started()
-        urgent, bulk = await self._connection.open_stream(), await self._connection.open_stream()
-        await self._connection.speak(urgent, URGENT_PROTOCOL)
-        await self._connection.speak(bulk, BULK_PROTOCOL)
         hello = self._owner.events.hello()
         if len(hello) > self._owner.bounds.hello_bytes_max:
             raise ValueError(f"our own hello of {len(hello)} bytes is over its bound")
-        await urgent.write(encode_frame(KIND_HELLO, hello))
+        urgent, bulk = await self._connection.open_stream(), await self._connection.open_stream()
+        await urgent.write(opening_of(URGENT_PROTOCOL) + encode_frame(KIND_HELLO, hello))
+        await bulk.write(opening_of(BULK_PROTOCOL))
+        await read_agreement(urgent, URGENT_PROTOCOL)
+        await read_agreement(bulk, BULK_PROTOCOL)
         self._hello_written.set()
         await self._writer.run(urgent, bulk)
 

@@ -25,7 +25,7 @@ from p2p.frames import (
     encode_request,
 )
 from p2p.guards import Pace
-from p2p.libp2p_inside import Connection, Stream
+from p2p.libp2p_inside import Connection, Stream, opening_of, read_agreement
 from p2p.writer import Writer
 
 REQUEST_PROTOCOL = "/shared-sequencer/request/1"
@@ -89,9 +89,10 @@ class Asking:
             if call.abandoned:
                 await self._give_up(call)
                 return
-            await self._connection.speak(call.stream, REQUEST_PROTOCOL)
-            await self._writer.transmit(call.stream, encode_request(call.kind, call.body))
+            request = opening_of(REQUEST_PROTOCOL) + encode_request(call.kind, call.body)
+            await self._writer.transmit(call.stream, request)
             await call.stream.close()
+            await read_agreement(call.stream, REQUEST_PROTOCOL)
             call.failure = await _read_answer(call.stream, call)
         except ConnectionLost as error:
             call.failure = RequestFailed("reset", str(error))

@@ -21,7 +21,7 @@ from p2p.errors import ConnectionLost
 from p2p.frames import encode_frame
 from p2p.host import ValidatorHost
 from p2p.identity import decode_secret, peer_id_of
-from p2p.libp2p_inside import Connection, Stream, Upgrader
+from p2p.libp2p_inside import Connection, Stream, Upgrader, opening_of, read_agreement
 from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
 from p2p.requests import REQUEST_PROTOCOL
 from p2p.tcp import Socket
@@ -121,7 +121,8 @@ async def connect(address: Address, index: int = HOSTILE, victim: int = VICTIM) 
 
 async def open_stream(connection: Connection, protocol: str) -> Stream:
     stream = await connection.open_stream()
-    await connection.speak(stream, protocol)
+    await stream.write(opening_of(protocol))
+    await read_agreement(stream, protocol)
     return stream
 
 

@@ -9,12 +9,11 @@ from struct import pack
 
 import pytest
 import trio
-from libp2p.utils.varint import encode_delim
 
 from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, STREAMS_INBOUND_MAX, LinkTimes
 from p2p.errors import PeerFault, RequestFailed
 from p2p.frames import EXCHANGE_HEADER_BYTES, encode_frame, encode_request
-from p2p.libp2p_inside import Connection, Stream
+from p2p.libp2p_inside import Connection, opening_of
 from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
 from p2p.requests import REQUEST_PROTOCOL
 from tests.integration.p2p.attackers import (
@@ -107,7 +106,7 @@ async def test_a_yamux_header_that_breaks_the_rules(wire: bytes, reason: str) ->
 async def test_window_overflow() -> None:
     """More data than the window of a stream nobody reads: the bulk stream of a link that never said hello."""
     async with open_arena() as arena:
-        opening = encode_delim(b"/multistream/1.0.0") + encode_delim(BULK_PROTOCOL.encode())
+        opening = opening_of(BULK_PROTOCOL)
         chunk = yamux(DATA, length=60_000) + bytes(60_000)
         await speaking_yamux(
             arena, yamux(WINDOW_UPDATE, flags=SYN), yamux(DATA, length=len(opening)) + opening, *[chunk] * 6
@@ -308,17 +307,12 @@ async def test_request_flood_is_dropped_beyond_the_slots() -> None:
     async with open_arena() as arena, hostile_link(arena) as link:
         for _ in range(60):
             stream = await link.connection.open_stream()
-            await ignoring_loss(ask_and_leave, link.connection, stream)
+            await stream.write(opening_of(REQUEST_PROTOCOL) + encode_request(STALL, b""))
+            await stream.close()
         await until(lambda: len(arena.victim_node.requests) == 32)
         await until(lambda: arena.victim.counters.requests_dropped == 28)
         arena.victim_node.may_answer.set()
         assert is_linked(arena.victim, HOSTILE)
-
-
-async def ask_and_leave(connection: Connection, stream: Stream) -> None:
-    await connection.speak(stream, REQUEST_PROTOCOL)
-    await stream.write(encode_request(STALL, b""))
-    await stream.close()
 
 
 async def test_request_flood_beyond_the_pace_ends_the_link() -> None:

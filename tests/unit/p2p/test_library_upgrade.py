@@ -20,7 +20,6 @@ SOURCES = {
     "libp2p.io.utils": "7b2e957276be92e5",
     "libp2p.protocol_muxer.generic_selector": "25a5c71a3d837945",
     "libp2p.protocol_muxer.multiselect": "35d4c8434c77b837",
-    "libp2p.protocol_muxer.multiselect_client": "3f778859bcadddc0",
     "libp2p.protocol_muxer.multiselect_communicator": "65aba417f306643a",
     "libp2p.security.noise.io": "a2194d3c2695e688",
     "libp2p.security.noise.messages": "5add6ddf05b91315",
@@ -31,6 +30,7 @@ SOURCES = {
     "libp2p.stream_muxer.muxer_multistream": "9429027d809f5131",
     "libp2p.stream_muxer.yamux.yamux": "1003b907c401ba5b",
     "libp2p.transport.upgrader": "aa4c7443797dd7dc",
+    "libp2p.utils.varint": "85ae972e779e52ab",
     "noise.connection": "0953d68fdfc8aa84",
 }
 
