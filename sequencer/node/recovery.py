@@ -33,7 +33,7 @@ from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
 from storage.errors import StorageFault
-from storage.home import batches_directory
+from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
 from storage.safety import SafetyRecordBytes, SafetyStore
 
@@ -45,6 +45,7 @@ _RESTORED_SHARES_MAX = 1_024
 class Stores:
     """The open disk of a node."""
 
+    keys_lock: DirectoryLock
     database: Database
     batches: BatchLog
     safety: SafetyStore
@@ -55,10 +56,20 @@ class Stores:
         """Waits for running reads and writes."""
         self.batches.close()
         self.database.close()
+        self.keys_lock.release()
 
 
 def open_stores(config: NodeConfig, chain: Genesis) -> Stores:
-    """Locks the home and opens everything in it. Raises `StartRefused` or `StorageFault`."""
+    """Locks the home and the keys, which may lie elsewhere, and opens everything. Raises `StorageError`."""
+    keys_lock = DirectoryLock.acquire(config.keys_dir)
+    try:
+        return _open_locked(config, chain, keys_lock)
+    except BaseException:
+        keys_lock.release()
+        raise
+
+
+def _open_locked(config: NodeConfig, chain: Genesis, keys_lock: DirectoryLock) -> Stores:
     database = Database.open(config.home, chain.chain_id)
     try:
         batches = BatchLog.open(
@@ -67,7 +78,7 @@ def open_stores(config: NodeConfig, chain: Genesis) -> Stores:
     except BaseException:
         database.close()
         raise
-    return Stores(database, batches, SafetyStore(database), ChainStore(database), BlockStore(database))
+    return Stores(keys_lock, database, batches, SafetyStore(database), ChainStore(database), BlockStore(database))
 
 
 def first_record(chain: Genesis) -> SafetyRecord:

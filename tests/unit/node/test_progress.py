@@ -1,0 +1,85 @@
+"""Positions rise, times are remembered, waiters wake exactly at their position."""
+
+import trio
+import trio.testing
+
+from consensus.numbers import Height, Seq, ValidatorIndex
+from sequencer.client.status import Status
+from sequencer.node.progress import start_of_progress
+
+
+def ends(*seqs):
+    return tuple(Seq(seq) for seq in seqs)
+
+
+def progress_at(*seqs, height=0):
+    return start_of_progress(ends(*seqs), Height(height), None)
+
+
+def test_positions_only_rise():
+    progress = progress_at(3, 1)
+    progress.note_ordered(ends(5, 1), Height(2))
+    progress.note_ordered(ends(4, 2), Height(1))
+    assert progress.ordered.ends == ends(5, 2)
+    assert progress.ordered.height == 2
+
+
+def test_an_executed_block_is_ordered_too():
+    progress = progress_at(0, 0)
+    progress.note_executed(ends(1, 0), Height(1))
+    assert progress.ordered.covers(0, 1)
+
+
+def test_the_step_that_reached_a_position_is_remembered_and_one_before_the_start_is_not():
+    progress = progress_at(3, 0)
+    progress.note_executed(ends(5, 0), Height(7))
+    progress.note_executed(ends(9, 0), Height(8))
+    assert progress.executed.first_covering(0, 6).height == 8
+    assert progress.executed.first_covering(0, 9).height == 8
+    assert progress.executed.first_covering(0, 5).height == 7
+    assert progress.executed.first_covering(0, 2) is None
+    assert progress.executed.first_covering(0, 10) is None
+
+
+def test_times_of_heights_are_those_of_the_first_note_at_or_above():
+    progress = progress_at(0)
+    progress.note_final(Height(4))
+    progress.note_final(Height(6))
+    assert progress.final_ms(Height(5)) is not None
+    assert progress.final_ms(Height(7)) is None
+
+
+async def test_a_waiter_wakes_at_its_own_position(nursery):
+    progress = progress_at(0, 0)
+    woken = []
+
+    async def wait(lane, seq):
+        await progress.until_lane(Status.FINAL, ValidatorIndex(lane), Seq(seq))
+        woken.append((lane, seq))
+
+    for place in ((0, 2), (0, 1), (1, 1)):
+        nursery.start_soon(wait, *place)
+    await trio.testing.wait_all_tasks_blocked()
+    progress.note_executed(ends(1, 0), Height(1))
+    await trio.testing.wait_all_tasks_blocked()
+    assert woken == [(0, 1)]
+    progress.note_executed(ends(2, 1), Height(2))
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(woken) == [(0, 1), (0, 2), (1, 1)]
+
+
+async def test_a_certificate_wakes_all_lower_heights(nursery):
+    progress = progress_at(0)
+    woken = []
+
+    async def wait(height):
+        await progress.until_attested(Height(height))
+        woken.append(height)
+
+    for height in (3, 1, 2):
+        nursery.start_soon(wait, height)
+    await trio.testing.wait_all_tasks_blocked()
+    progress.note_attested(Height(2))
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(woken) == [1, 2]
+    progress.note_attested(Height(9))
