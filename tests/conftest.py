@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # Never a timed assertion: a busy machine must not fail a property. In CI the search is the same in every run, so that
@@ -9,3 +10,8 @@ from hypothesis import settings
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Stands here because pytest reads options from the topmost conftest only."""
+    parser.addoption("--rewrite-scripts", action="store_true", help="record the traces in tests/scripts anew")
