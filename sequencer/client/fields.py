@@ -73,6 +73,10 @@ class Fields:
         self._values: JsonObject = value
         self._name = name
 
+    def __contains__(self, key: str) -> bool:
+        """Whether the field is there: for fields that need not be."""
+        return key in self._values
+
     def __getitem__(self, key: str) -> object:
         """The value of a field that must be there."""
         if key not in self._values:

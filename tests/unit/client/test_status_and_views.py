@@ -1,0 +1,129 @@
+"""Statuses and views: the ladder, and JSON that reads back as the same object."""
+
+from dataclasses import replace
+
+import pytest
+
+from consensus.numbers import (
+    GENESIS_EPOCH,
+    ZERO_HASH,
+    Hash,
+    Height,
+    Milliseconds,
+    NamespaceId,
+    NamespaceIndex,
+    Stake,
+    ValidatorIndex,
+    View,
+)
+from consensus.validators import Validator, ValidatorSet
+from sequencer.client.chain_view import chain_from_json, chain_to_json, validators_from_json, validators_to_json
+from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
+from sequencer.client.status import LADDER, Status, TransactionStatus, status_from_json, status_to_json
+from sequencer.client.views import (
+    NamespaceEntry,
+    NamespaceView,
+    PeerView,
+    SyncStatus,
+    block_from_json,
+    block_to_json,
+    namespace_view_from_json,
+    namespace_view_to_json,
+    peer_from_json,
+    peer_to_json,
+    sync_status_from_json,
+    sync_status_to_json,
+)
+from tests.committee import Committee
+from tests.integration.rpc.fake_service import block_view
+
+WIDE = NamespaceId(2**64 - 1)
+FULL_STATUS = TransactionStatus(
+    Hash(b"\x01" * 32),
+    Status.ATTESTED,
+    WIDE,
+    Height(9),
+    NamespaceIndex(3),
+    17,
+    "open",
+    None,
+    2,
+    Milliseconds(1),
+    Milliseconds(2),
+    Milliseconds(3),
+    None,
+)
+
+
+def test_a_status_reads_back():
+    for status in (FULL_STATUS, TransactionStatus(ZERO_HASH, Status.REFUSED, reason="lane_closed")):
+        assert status_from_json(status_to_json(status)) == status
+
+
+def test_the_ladder_is_climbed_in_order():
+    for place, rung in enumerate(LADDER):
+        status = replace(FULL_STATUS, status=rung)
+        assert [status.has_reached(other) for other in LADDER] == [other <= place for other in range(len(LADDER))]
+        assert not status.has_ended
+    for end in (Status.EXPIRED, Status.REFUSED):
+        assert replace(FULL_STATUS, status=end).has_ended
+        assert not replace(FULL_STATUS, status=end).has_reached(Status.RECEIVED)
+    assert not replace(FULL_STATUS, status=Status.UNKNOWN).has_reached(Status.RECEIVED)
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "done"}, {"status": None}, {"height": -1}, {"height": "9"}, {"hash": "0x"}, {"reason": 7}]
+)
+def test_a_status_of_another_form_is_malformed(change):
+    with pytest.raises(MalformedAnswer):
+        status_from_json({**status_to_json(FULL_STATUS), **change})
+
+
+def test_views_read_back():
+    entry = NamespaceEntry(WIDE, NamespaceIndex(1), 2, 3, ZERO_HASH, ZERO_HASH)
+    executed = replace(
+        block_view(5), namespaces_root=ZERO_HASH, state_root=ZERO_HASH, aux_root=ZERO_HASH, namespaces=(entry,)
+    )
+    for block in (block_view(4), executed):
+        assert block_from_json(block_to_json(block)) == block
+    for namespace in (
+        NamespaceView(WIDE, "ä", NamespaceIndex(1), Height(2), ZERO_HASH),
+        NamespaceView(NamespaceId(1), "", None, None, None),
+    ):
+        assert namespace_view_from_json(namespace_view_to_json(namespace)) == namespace
+    for peer in (
+        PeerView(ValidatorIndex(1), "16U", "host:1", True, Milliseconds(5), 3, 1, 2, 3),
+        PeerView(ValidatorIndex(2), "16U", None, False, None, None, 0, 0, 0),
+    ):
+        assert peer_from_json(peer_to_json(peer)) == peer
+    sync = SyncStatus(False, ("syncing",), View(1), Height(2), Height(3), Height(4), Height(5), Height(6), 7)
+    assert sync_status_from_json(sync_status_to_json(sync)) == sync
+
+
+def test_validators_read_back_whatever_their_stake():
+    committee = Committee()
+    rich = [replace(validator, stake=Stake(2**60)) for validator in committee.chain.validators]
+    written = validators_to_json(GENESIS_EPOCH, ValidatorSet(rich, bytes(32)))
+    assert written["total_stake"] == hex(2**62)
+    assert validators_from_json(written) == tuple(rich)
+    with pytest.raises(MalformedAnswer):
+        validators_from_json({"validators": [{"stake": 1}]})
+    assert isinstance(validators_from_json(written)[0], Validator)
+
+
+class TestChain:
+    def test_a_chain_reads_back_and_is_checked_against_the_id_that_is_meant(self):
+        chain = Committee().chain
+        written = chain_to_json(chain)
+        assert chain_from_json(written) == chain
+        assert chain_from_json(written, chain.chain_id) == chain
+        with pytest.raises(UnprovedAnswer, match="wrong_chain"):
+            chain_from_json(written, bytes(32))
+
+    def test_a_genesis_that_contradicts_itself_is_malformed(self):
+        chain = Committee().chain
+        written = chain_to_json(chain)
+        broken = replace(chain, parameters=replace(chain.parameters, attest_ms=0))
+        for genesis in ("0x", "0x00", f"{written['genesis']}00", "0x" + broken.encode().hex(), 7):
+            with pytest.raises(MalformedAnswer):
+                chain_from_json({"genesis": genesis})
