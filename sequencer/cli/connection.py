@@ -1,50 +1,62 @@
-"""How a command reaches a node: which address, and one question at a time.
+"""How a command reaches a node: which address, which chain, and one client for one question.
 
-Responsible for: the address (from `--url`, else from the configuration in `--home`) and running one question.
-Refuses to do: know methods or shapes.
+Responsible for: the address (from `--url`, else from the configuration in `--home`), the genesis to verify with, and
+running a question.
+Refuses to do: know methods or shapes (`sequencer/client`).
 
 Invariants:
-1. A node that cannot be reached is one message with its address, exit 1.
+1. With `--home` the client knows the genesis and verifies; with `--url` only if it is told the chain.
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from sequencer.cli.errors import CommandError, UsageFault
-from sequencer.cli.output import printable
+from sequencer.cli.errors import UsageFault
 
-_TIMEOUT_S = 75.0  # above the longest wait that a node grants
+if TYPE_CHECKING:
+    from consensus.genesis import Genesis
+    from sequencer.client.client import SequencerClient
+
+T = TypeVar("T")
 
 
-def node_url(url: str | None, home: Path) -> str:
-    """The RPC address of the node that is meant. Raises `UsageFault` or `ConfigError`."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The node that is meant, and what is known of its chain."""
+
+    url: str
+    genesis: "Genesis | None" = None
+    chain_id: bytes | None = None
+
+
+def find_node(url: str | None, home: Path) -> Node:
+    """The node at `url`, or else the one of `home`. Raises `UsageFault`, `ConfigError` or `GenesisFileError`."""
     if url is not None:
         if not url.startswith(("http://", "https://")):
             raise UsageFault(f"--url {url}: an address starts with http:// or https://")
-        return url.rstrip("/")
+        return Node(url)
+    from sequencer.keys.genesis_file import load_genesis
     from sequencer.node.config import config_file_path
     from sequencer.node.config_loading import load_config
 
     if not config_file_path(home).exists():
         raise UsageFault(f"which node? There is none in {home}; name one with --url, or its directory with --home")
-    rpc = load_config(home).rpc
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(rpc.host, rpc.host)  # noqa: S104 (compared, not listened on)
-    return f"http://[{host}]:{rpc.port}" if ":" in host else f"http://{host}:{rpc.port}"
+    config = load_config(home)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.rpc.host, config.rpc.host)  # noqa: S104 (not listened on)
+    address = f"[{host}]:{config.rpc.port}" if ":" in host else f"{host}:{config.rpc.port}"
+    return Node(f"http://{address}", load_genesis(config.genesis_file) if config.genesis_file.exists() else None)
 
 
-def call(url: str, method: str, **params: Any) -> Any:
-    """The result of one JSON-RPC call. Raises `CommandError` if the node cannot be reached or refuses."""
-    import httpx
+def ask(node: Node, question: Callable[["SequencerClient"], Awaitable[T]]) -> T:
+    """Runs `question` with a client of `node`. Raises `ClientError`."""
+    import trio
 
-    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    try:
-        answer = httpx.post(url, json=request, timeout=_TIMEOUT_S, trust_env=False).json()
-    except httpx.HTTPError as error:
-        raise CommandError(f"the node at {url} cannot be reached: {str(error) or type(error).__name__}") from error
-    except ValueError as error:
-        raise CommandError(f"{url} does not answer as a node does") from error
-    if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-        raise CommandError(f"{url} does not answer as a node does")
-    if "error" in answer:
-        raise CommandError(f"the node refused: {printable(answer['error'])}")
-    return answer["result"]
+    from sequencer.client.client import SequencerClient
+
+    async def run() -> T:
+        async with SequencerClient(node.url, genesis=node.genesis, chain_id=node.chain_id) as client:
+            return await question(client)
+
+    return trio.run(run)

@@ -19,7 +19,7 @@ import typer
 from sequencer.cli import config, devnet, genesis, init, keys, namespace, peers, start, status, testnet, tx, validators
 from sequencer.cli import version as version_noun
 from sequencer.cli.errors import CommandError, ExitCode
-from sequencer.cli.output import say
+from sequencer.cli.output import printable, say
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -74,7 +74,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _report(error: BaseException) -> int | None:
     """Says what went wrong and returns the exit code; `None` for an error that is a bug."""
-    from sequencer.client.errors import ClientError
+    from sequencer.client.errors import ClientError, NodeUnreachable
     from sequencer.keys.errors import KeysError
     from sequencer.node.errors import ConfigError
 
@@ -92,8 +92,11 @@ def _report(error: BaseException) -> int | None:
         case ConfigError() | KeysError():
             say(f"sequencer: {error}")
             return ExitCode.USAGE
+        case NodeUnreachable():
+            say(f"sequencer: the node cannot be reached: {printable(error)}")
+            return ExitCode.FAILURE
         case ClientError():
-            say(f"sequencer: {error}")
+            say(f"sequencer: {printable(error)}")
             return ExitCode.FAILURE
         case _:
             return None

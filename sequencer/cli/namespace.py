@@ -1,35 +1,123 @@
 """`sequencer namespace`: the rollups of a chain and their blocks."""
 
-from typing import Any
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sequencer.cli.options import HomeOption, JsonOption, UrlOption
-from sequencer.cli.output import print_json, print_table
+from sequencer.cli.errors import UsageFault
+from sequencer.cli.options import HomeOption, JsonOption, UrlOption, read_namespace_id
+from sequencer.cli.output import print_json, print_table, print_text, say
+
+if TYPE_CHECKING:
+    from sequencer.cli.connection import Node
+    from sequencer.client.client import SequencerClient
+    from sequencer.client.following import FollowedBlock
 
 app = typer.Typer(help="Rollups and their blocks.", no_args_is_help=True, rich_markup_mode=None)
-
-_PAGE = 1000
 
 
 @app.command("list")
 def list_namespaces(home: HomeOption, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List the namespaces with the newest block of each."""
-    from sequencer.cli.connection import call, node_url
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.views import namespace_view_to_json
 
-    address, found = node_url(url, home), list[dict[str, Any]]()
-    while True:
-        start = 0 if not found else _number(found[-1]["id"]) + 1
-        page = call(address, "seq_listNamespaces", from_id=start, count=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
+    found = [namespace_view_to_json(view) for view in ask(find_node(url, home), lambda client: client.namespaces())]
     if as_json:
         print_json(found)
     else:
-        columns = ("id", "name", "index", "height", "hash")
-        print_table([name.upper() for name in columns], [[entry[name] for name in columns] for entry in found])
+        print_table(["ID", "NAME", "INDEX", "HEIGHT", "HASH"], [list(entry.values()) for entry in found])
 
 
-def _number(value: int | str) -> int:
-    return int(value, 16) if isinstance(value, str) else value
+@app.command("follow")
+def follow(  # noqa: PLR0913, PLR0917 (options of a command line)
+    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="Id of the rollup, a number or 0x hex.")],
+    home: HomeOption,
+    from_index: Annotated[int, typer.Option("--from", min=0, metavar="INDEX", help="The first block to print.")] = 0,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many blocks.")] = None,
+    transactions: Annotated[bool, typer.Option("--transactions", help="Print each block's transactions.")] = False,
+    genesis: Annotated[
+        Path | None, typer.Option("--genesis", help="Genesis file of the chain, to verify with; that of --home if any.")
+    ] = None,
+    chain_id: Annotated[
+        str | None, typer.Option("--chain-id", metavar="HEX", help="Instead of a genesis: fetch it and check its hash.")
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a namespace's blocks as they come, each verified from the genesis.
+
+    With --url alone nothing can be verified: name the chain with --genesis or --chain-id.
+    """
+    from consensus.numbers import NamespaceIndex
+    from sequencer.cli.connection import ask, find_node
+
+    namespace_id, node = read_namespace_id(namespace), _on_chain(find_node(url, home), genesis, chain_id)
+    if node.genesis is None and node.chain_id is None:
+        say("blocks are not verified: name the chain with --genesis or --chain-id")
+
+    async def print_blocks(client: "SequencerClient") -> None:
+        from contextlib import aclosing
+
+        left = count
+        blocks = cast(
+            "AsyncGenerator[FollowedBlock, None]", client.follow_namespace(namespace_id, NamespaceIndex(from_index))
+        )
+        async with aclosing(blocks):
+            async for block in blocks:
+                _print_block(block, transactions, as_json)
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+
+    ask(node, print_blocks)
+
+
+def _on_chain(node: "Node", genesis: Path | None, chain_id: str | None) -> "Node":
+    from sequencer.keys.genesis_file import load_genesis
+
+    if genesis is not None and chain_id is not None:
+        raise UsageFault("--genesis or --chain-id, not both")
+    if genesis is not None:
+        return replace(node, genesis=load_genesis(genesis))
+    if chain_id is None:
+        return node
+    digits = chain_id.removeprefix("0x")
+    if len(digits) != 64 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise UsageFault(f"--chain-id {chain_id}: 0x and 64 hex digits are wanted")
+    return replace(node, genesis=None, chain_id=bytes.fromhex(digits))
+
+
+def _print_block(followed: "FollowedBlock", transactions: bool, as_json: bool) -> None:
+    from sequencer.client.fields import namespace_to_json, to_hex
+
+    block = followed.block
+    tx_count = sum(section.item_count for section in block.sections)
+    byte_count = sum(section.byte_count for section in block.sections)
+    if as_json:
+        fields: dict[str, Any] = {
+            "namespace": namespace_to_json(block.namespace),
+            "index": block.index,
+            "height": block.height,
+            "block_id": to_hex(block.block_id),
+            "prev_hash": to_hex(block.prev_hash),
+            "hash": to_hex(followed.hash),
+            "ts_ms": block.ts_ms,
+            "tx_count": tx_count,
+            "byte_count": byte_count,
+            "data_root": to_hex(block.data_root),
+            "proved": followed.proved,
+            "transactions": [to_hex(item) for item in followed.transactions],
+        }
+        print_json(fields, on_one_line=True)
+        return
+    print_text(
+        f"block {block.index}  height {block.height}  {tx_count} tx  {byte_count} bytes  "
+        f"{to_hex(followed.hash)}  {'proved' if followed.proved else 'not proved'}"
+    )
+    if transactions:
+        for item in followed.transactions:
+            print_text(f"  {to_hex(item)}")

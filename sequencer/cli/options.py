@@ -1,12 +1,16 @@
 """Options that several commands share, and how their text is read."""
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sequencer.cli.errors import UsageFault
+
+if TYPE_CHECKING:
+    from consensus.numbers import NamespaceId
 
 
 def _default_home() -> Path:
@@ -61,3 +65,16 @@ def read_namespace(text: str) -> tuple[int, str]:
     if not colon or not name or not (number.isascii() and number.isdigit()):
         raise UsageFault(f"--namespace {text}: ID:NAME is wanted, such as 1001:alpha")
     return int(number), name
+
+
+def read_namespace_id(text: str) -> "NamespaceId":
+    """A namespace's id, as a number or `0x` hex. Raises `UsageFault`."""
+    from consensus.numbers import NamespaceId
+
+    digits, base = (text[2:], 16) if text.startswith("0x") else (text, 10)
+    if digits.isascii() and digits.isalnum():
+        with suppress(ValueError):
+            number = int(digits, base)
+            if number < 2**64:
+                return NamespaceId(number)
+    raise UsageFault(f"{text} is no namespace id: a number, or 0x and hex digits, below 2^64")

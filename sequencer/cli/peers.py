@@ -11,13 +11,26 @@ app = typer.Typer(help="A node's peers.", no_args_is_help=True, rich_markup_mode
 @app.command("list")
 def list_peers(home: HomeOption, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List the other validators and the state of the links to them."""
-    from sequencer.cli.connection import call, node_url
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.views import peer_to_json
 
-    found = call(node_url(url, home), "seq_listPeers")
+    found = ask(find_node(url, home), lambda client: client.peers())
     if as_json:
-        print_json(found)
+        print_json([peer_to_json(peer) for peer in found])
         return
-    columns = ("index", "address", "connected", "round_trip_ms", "sent_bytes", "received_bytes", "peer_id")
     print_table(
-        [name.upper().replace("_", " ") for name in columns], [[entry[name] for name in columns] for entry in found]
+        ["INDEX", "ADDRESS", "CONNECTED", "ROUND TRIP MS", "SENT BYTES", "RECEIVED BYTES", "QUEUED BYTES", "PEER ID"],
+        [
+            (
+                peer.index,
+                peer.address,
+                "yes" if peer.connected else "no",
+                peer.round_trip_ms,
+                peer.sent_bytes,
+                peer.received_bytes,
+                peer.queued_bytes,
+                peer.peer_id,
+            )
+            for peer in found
+        ],
     )

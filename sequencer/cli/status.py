@@ -4,13 +4,18 @@ Invariants:
 1. Exit code 0: ready; 3: running and not ready, with the reasons; 1: not reached.
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sequencer.cli.errors import CommandError, ExitCode
+from sequencer.cli.errors import ExitCode
 from sequencer.cli.options import HomeOption, JsonOption, UrlOption
 from sequencer.cli.output import print_fields, print_json, print_text, printable, say
+
+if TYPE_CHECKING:
+    from sequencer.cli.connection import Node
+    from sequencer.client.client import SequencerClient
+    from sequencer.client.views import SyncStatus
 
 
 def status(
@@ -26,41 +31,51 @@ def status(
 
     Exit code: 0 ready, 3 running but not ready, 1 down.
     """
-    from sequencer.cli.connection import call, node_url
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.views import sync_status_to_json
 
-    address = node_url(url, home)
+    node = find_node(url, home)
     if watch:
-        _watch(address, interval_s, as_json)
-    progress = call(address, "seq_syncStatus")
+        _watch(node, interval_s, as_json)
+    progress = ask(node, lambda client: client.sync_status())
     if as_json:
-        print_json(progress)
+        print_json(sync_status_to_json(progress))
     else:
         print_fields(_readable(progress))
-    raise typer.Exit(ExitCode.SUCCESS if progress.get("ready") is True else ExitCode.SYNCING)
+    raise typer.Exit(ExitCode.SUCCESS if progress.ready else ExitCode.SYNCING)
 
 
-def _watch(address: str, interval_s: float, as_json: bool) -> None:
-    import time
+def _watch(node: "Node", interval_s: float, as_json: bool) -> None:
+    import trio
 
-    from sequencer.cli.connection import call
+    from sequencer.cli.connection import ask
+    from sequencer.client.errors import ClientError
+    from sequencer.client.views import sync_status_to_json
 
-    while True:
-        try:
-            progress = call(address, "seq_syncStatus")
-        except CommandError as error:
-            say(str(error))
-        else:
-            if as_json:
-                print_json(progress, on_one_line=True)
+    async def go_on(client: "SequencerClient") -> None:
+        while True:
+            try:
+                progress = await client.sync_status()
+            except ClientError as error:
+                say(printable(error))
             else:
-                print_text("  ".join(f"{name} {printable(value)}" for name, value in _readable(progress).items()))
-        time.sleep(interval_s)
+                if as_json:
+                    print_json(sync_status_to_json(progress), on_one_line=True)
+                else:
+                    print_text("  ".join(f"{name} {printable(value)}" for name, value in _readable(progress).items()))
+            await trio.sleep(interval_s)
+
+    ask(node, go_on)
 
 
-def _readable(progress: dict[str, Any]) -> dict[str, Any]:
-    reasons = progress.get("reasons") or []
-    state = "ready" if progress.get("ready") is True else f"not ready ({', '.join(map(str, reasons)) or 'no reason'})"
-    numbers = {
-        name.removesuffix("_height"): value for name, value in progress.items() if name not in ("ready", "reasons")
+def _readable(progress: "SyncStatus") -> dict[str, Any]:
+    return {
+        "state": "ready" if progress.ready else f"not ready ({', '.join(progress.reasons) or 'no reason given'})",
+        "view": progress.view,
+        "ordered": progress.ordered_height,
+        "final": progress.final_height,
+        "executed": progress.executed_height,
+        "attested": progress.attested_height,
+        "target": progress.target_height,
+        "missing_batches": progress.missing_batches,
     }
-    return {"state": state, **numbers}

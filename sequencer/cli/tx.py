@@ -2,13 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sequencer.cli.errors import CommandError, UsageFault
-from sequencer.cli.options import HomeOption, JsonOption, UrlOption
+from sequencer.cli.errors import UsageFault
+from sequencer.cli.options import HomeOption, JsonOption, UrlOption, read_namespace_id
 from sequencer.cli.output import print_fields, print_json, print_text, say
+
+if TYPE_CHECKING:
+    from consensus.numbers import Hash
+    from sequencer.cli.connection import Node
+    from sequencer.client.client import SequencerClient
+    from sequencer.client.status import Status, TransactionStatus
 
 app = typer.Typer(help="Transactions.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,29 +42,31 @@ def send(  # noqa: PLR0913, PLR0917 (options of a command line)
     as_json: JsonOption = False,
 ) -> None:
     """Send a transaction; prints its hash once the node has signed a receipt."""
-    from sequencer.cli.connection import call, node_url
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.fields import to_hex
+    from sequencer.client.wire import receipt_to_json
 
-    payload = _read_payload(data, text, file)
-    if wait_for is not None:
-        _require_rung(wait_for)
-    address = node_url(url, home)
-    answer = call(address, "seq_sendTransaction", namespace=read_namespace_id(namespace), data=f"0x{payload.hex()}")
-    if wait_for is not None:
-        _wait(address, str(answer["hash"]), wait_for, timeout_ms, as_json)
+    namespace_id, payload = read_namespace_id(namespace), _read_payload(data, text, file)
+    rung = None if wait_for is None else _read_rung(wait_for)
+    node = find_node(url, home)
+    receipt = ask(node, lambda client: client.send(namespace_id, payload))
+    hash = receipt.items[0].hash
+    if rung is not None:
+        _wait(node, hash, rung, timeout_ms, as_json)
     elif as_json:
-        print_json(answer)
+        print_json({"hash": to_hex(hash), "receipt": receipt_to_json(receipt)})
     else:
-        receipt = answer["receipt"]
-        say(f"received by validator {receipt['lane']} in batch {receipt['seq']} of its lane")
-        print_text(str(answer["hash"]))
+        say(f"received by validator {receipt.lane}, in batch {receipt.seq} of its lane")
+        print_text(to_hex(hash))
 
 
 @app.command("status")
 def status(hash: HashArgument, home: HomeOption, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Print where a transaction stands."""
-    from sequencer.cli.connection import call, node_url
+    from sequencer.cli.connection import ask, find_node
 
-    _print_status(call(node_url(url, home), "seq_getTransactionStatus", hash=read_hash(hash)), as_json)
+    wanted = _read_hash(hash)
+    _print_status(ask(find_node(url, home), lambda client: client.status(wanted)), as_json)
 
 
 @app.command("wait")
@@ -71,32 +79,19 @@ def wait(
     as_json: JsonOption = False,
 ) -> None:
     """Wait until a transaction has reached a status; exit code 1 if it has not in time."""
-    from sequencer.cli.connection import node_url
+    from sequencer.cli.connection import find_node
 
-    _require_rung(wanted)
-    _wait(node_url(url, home), read_hash(hash), wanted, timeout_ms, as_json)
-
-
-def read_namespace_id(text: str) -> int | str:
-    """A namespace as a request takes it. Raises `UsageFault`."""
-    if text.isascii() and text.isdigit():
-        number = int(text)
-    else:
-        try:
-            number = int(text.removeprefix("0x"), 16) if text.startswith("0x") else -1
-        except ValueError:
-            number = -1
-    if not 0 <= number < 2**64:
-        raise UsageFault(f"{text} is no namespace id: a number, or 0x and hex digits")
-    return number if number < 2**53 else hex(number)
+    transaction, rung = _read_hash(hash), _read_rung(wanted)
+    _wait(find_node(url, home), transaction, rung, timeout_ms, as_json)
 
 
-def read_hash(text: str) -> str:
-    """A hash as a request takes it. Raises `UsageFault`."""
+def _read_hash(text: str) -> "Hash":
+    from consensus.numbers import Hash
+
     digits = text.removeprefix("0x")
     if len(digits) != 64 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
         raise UsageFault(f"{text} is no hash: 0x and 64 hex digits")
-    return f"0x{digits.lower()}"
+    return Hash(bytes.fromhex(digits))
 
 
 def _read_payload(data: str | None, text: str | None, file: Path | None) -> bytes:
@@ -105,10 +100,7 @@ def _read_payload(data: str | None, text: str | None, file: Path | None) -> byte
     if text is not None:
         return text.encode()
     if data is not None and data != "-":
-        try:
-            return bytes.fromhex(data.removeprefix("0x")) if data.startswith("0x") else _no_hex(data)
-        except ValueError:
-            return _no_hex(data)
+        return _read_hex(data)
     try:
         if file is not None:
             with file.open("rb") as source:
@@ -122,28 +114,43 @@ def _read_payload(data: str | None, text: str | None, file: Path | None) -> byte
     return payload
 
 
-def _no_hex(data: str) -> bytes:
+def _read_hex(data: str) -> bytes:
+    try:
+        if data.startswith("0x"):
+            return bytes.fromhex(data[2:])
+    except ValueError:
+        pass
     raise UsageFault(f"DATA is 0x and an even number of hex digits; for text use: --text {data[:32]!r}")
 
 
-def _require_rung(wanted: str) -> None:
+def _read_rung(wanted: str) -> "Status":
+    from sequencer.client.status import Status
+
     if wanted not in RUNGS:
         raise UsageFault(f"{wanted} is no status to wait for: {', '.join(RUNGS)}")
+    return Status(wanted)
 
 
-def _wait(address: str, hash: str, wanted: str, timeout_ms: int, as_json: bool) -> None:
-    from sequencer.cli.connection import call
+def _wait(node: "Node", hash: "Hash", wanted: "Status", timeout_ms: int, as_json: bool) -> None:
+    from sequencer.cli.connection import ask
+    from sequencer.client.errors import StatusNotReached
 
-    found = call(address, "seq_waitForTransaction", hash=hash, status=wanted, timeout_ms=timeout_ms)
-    _print_status(found, as_json)
-    reached = found.get("status")
-    if reached not in RUNGS or RUNGS.index(reached) < RUNGS.index(wanted):
-        raise CommandError(f"the transaction is {reached}, not {wanted}, after {timeout_ms} ms")
+    async def question(client: "SequencerClient") -> None:
+        try:
+            _print_status(await client.wait(hash, wanted, timeout_ms / 1000), as_json)
+        except StatusNotReached:
+            _print_status(await client.status(hash), as_json)
+            raise
+
+    ask(node, question)
 
 
-def _print_status(found: dict[str, Any], as_json: bool) -> None:
+def _print_status(found: "TransactionStatus", as_json: bool) -> None:
+    from sequencer.client.status import status_to_json
+
+    fields = status_to_json(found)
     if as_json:
-        print_json(found)
+        print_json(fields)
     else:
         # The receipt is for programs, and what is not known yet is not worth a line.
-        print_fields({name: value for name, value in found.items() if value is not None and name != "receipt"})
+        print_fields({name: value for name, value in fields.items() if value is not None and name != "receipt"})

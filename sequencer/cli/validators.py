@@ -19,16 +19,25 @@ def list_validators(
     as_json: JsonOption = False,
 ) -> None:
     """List the validators with their stakes and keys."""
-    from sequencer.cli.connection import call, node_url
+    from consensus.numbers import Epoch
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.fields import to_hex
 
-    found = call(node_url(url, home), "seq_getValidators", epoch=epoch)
+    found = ask(find_node(url, home), lambda client: client.validators(Epoch(epoch)))
     if found is None:
         raise CommandError(f"there is no epoch {epoch} yet")
+    entries = [
+        {
+            "index": index,
+            "stake": validator.stake,
+            "node_public_key": to_hex(validator.node_public_key),
+            "bls_public_key": to_hex(validator.bls_public_key),
+        }
+        for index, validator in enumerate(found)
+    ]
     if as_json:
-        print_json(found)
-        return
-    columns = ("index", "stake", "node_public_key", "bls_public_key")
-    print_table(
-        [name.upper().replace("_", " ") for name in columns],
-        [[entry[name] for name in columns] for entry in found["validators"]],
-    )
+        print_json(entries)
+    else:
+        print_table(
+            ["INDEX", "STAKE", "NODE PUBLIC KEY", "BLS PUBLIC KEY"], [list(entry.values()) for entry in entries]
+        )

@@ -7,7 +7,13 @@ from threading import Thread
 
 import pytest
 
+from consensus.numbers import Digest, Epoch, Hash, Milliseconds, Seq, ValidatorIndex
+from consensus.signing import SIGNATURE_BYTES
+from consensus.vocabulary.batch import KIND_OPEN, transaction_id
+from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.cli.main import main
+from sequencer.client.fields import namespace_from_json
+from sequencer.client.wire import receipt_to_json
 
 HASH = "0x" + "ab" * 32
 
@@ -28,8 +34,26 @@ def progress(**changes):
 
 
 def standing(status, **changes):
-    known = dict.fromkeys(("height", "namespace_index", "position", "section", "receipt", "count", "l1", "reason"))
+    unknown = "height namespace_index position section receipt count ordered_ms final_ms attested_ms l1 reason"
+    known = dict.fromkeys(unknown.split())
     return {"hash": HASH, "namespace": 1001, "status": status, **known, **changes}
+
+
+def received(params):
+    """What a node answers to a transaction."""
+    namespace, data = namespace_from_json(params["namespace"]), bytes.fromhex(params["data"][2:])
+    item = ReceiptItem(namespace, KIND_OPEN, transaction_id(namespace, KIND_OPEN, data), 0)
+    receipt = Receipt(
+        Hash(bytes(32)),
+        Epoch(0),
+        ValidatorIndex(2),
+        Seq(7),
+        Digest(bytes(32)),
+        Milliseconds(1),
+        (item,),
+        bytes(SIGNATURE_BYTES),
+    )
+    return {"hash": "0x" + item.hash.hex(), "receipt": receipt_to_json(receipt)}
 
 
 @contextmanager
@@ -95,13 +119,15 @@ def test_the_address_comes_from_the_environment(capsys, monkeypatch):
 
 
 def test_send_prints_the_hash(capsys, tmp_path):
-    answer = {"hash": HASH, "receipt": {"lane": 2, "seq": 7}}
     (tmp_path / "data").write_bytes(b"\x00\x01")
-    with node({"seq_sendTransaction": answer}) as (url, asked):
-        assert run(capsys, "tx", "send", "1001", "0xC0ffee", "--url", url).out == f"{HASH}\n"
+    with node({"seq_sendTransaction": received}) as (url, asked):
+        shown = run(capsys, "tx", "send", "1001", "0xC0ffee", "--url", url)
         run(capsys, "tx", "send", "0x3e9", "--text", "hé", "--url", url)
         run(capsys, "tx", "send", str(2**60), "--file", tmp_path / "data", "--url", url)
-        assert json.loads(run(capsys, "tx", "send", "1001", "0x00", "--url", url, "--json").out) == answer
+        answer = json.loads(run(capsys, "tx", "send", "1001", "0x00", "--url", url, "--json").out)
+    assert shown.out == received(asked[0][1])["hash"] + "\n"
+    assert "validator 2" in shown.err
+    assert answer == received(asked[3][1])
     assert [params for _, params in asked[:3]] == [
         {"namespace": 1001, "data": "0xc0ffee"},
         {"namespace": 1001, "data": "0x68c3a9"},
@@ -111,13 +137,17 @@ def test_send_prints_the_hash(capsys, tmp_path):
 
 def test_send_and_wait(capsys):
     answers = {
-        "seq_sendTransaction": {"hash": HASH, "receipt": {"lane": 2, "seq": 7}},
+        "seq_sendTransaction": received,
         "seq_waitForTransaction": lambda params: standing("final", height=5),
+        "seq_getTransactionStatus": standing("final", height=5),
     }
     with node(answers) as (url, asked):
         shown = run(capsys, "tx", "send", "1", "0x00", "--wait", "final", "--timeout-ms", "5", "--url", url).out
         assert "final" in shown
-        assert asked[1][1] == {"hash": HASH, "status": "final", "timeout_ms": 5}
+        method, params = asked[1]
+        assert method == "seq_waitForTransaction"
+        assert (params["hash"], params["status"]) == (received(asked[0][1])["hash"], "final")
+        assert params["timeout_ms"] <= 5
         run(capsys, "tx", "send", "1", "0x00", "--wait", "attested", "--url", url, code=1)
 
 
@@ -134,8 +164,9 @@ def test_status_of_a_transaction(capsys):
     ("status", "code"), [("final", 0), ("attested", 0), ("ordered", 1), ("unknown", 1), ("refused", 1), ("expired", 1)]
 )
 def test_wait_tells_whether_it_was_reached(capsys, status, code):
-    with node({"seq_waitForTransaction": standing(status)}) as (url, _):
-        shown = run(capsys, "tx", "wait", HASH, "--status", "final", "--url", url, "--json", code=code)
+    answer = standing(status)
+    with node({"seq_waitForTransaction": answer, "seq_getTransactionStatus": answer}) as (url, _):
+        shown = run(capsys, "tx", "wait", HASH, "--timeout-ms", "1", "--url", url, "--json", code=code)
     assert json.loads(shown.out)["status"] == status
 
 
@@ -151,7 +182,7 @@ def test_a_refusal_is_one_message_and_1(capsys):
 def test_lists(capsys):
     peer = {
         "index": 1,
-        "peer_id": "16U",
+        "peer_id": "16U\x1b[2J",
         "address": None,
         "connected": True,
         "last_heard_ms": 1,
@@ -160,16 +191,20 @@ def test_lists(capsys):
         "received_bytes": 2,
         "queued_bytes": 0,
     }
-    validator = {"index": 0, "stake": 1, "node_public_key": "0x02", "bls_public_key": "0x03", "possession": "0x04"}
+    keys = {"node_public_key": "0x" + "02" * 33, "bls_public_key": "0x" + "03" * 48}
+    validator = {"index": 0, "stake": 1, **keys, "possession": "0x" + "04" * 96}
     answers = {
         "seq_listPeers": [peer],
         "seq_getValidators": lambda params: {"epoch": 0, "validators": [validator]} if params["epoch"] == 0 else None,
     }
     with node(answers) as (url, _):
-        assert "16U" in run(capsys, "peers", "list", "--url", url).out
+        shown = run(capsys, "peers", "list", "--url", url).out
+        assert "16U" in shown
+        assert "\x1b" not in shown
         assert json.loads(run(capsys, "peers", "list", "--url", url, "--json").out) == [peer]
-        assert "0x03" in run(capsys, "validators", "list", "--url", url).out
-        assert json.loads(run(capsys, "validators", "list", "--url", url, "--json").out)["validators"] == [validator]
+        assert keys["bls_public_key"] in run(capsys, "validators", "list", "--url", url).out
+        listed = json.loads(run(capsys, "validators", "list", "--url", url, "--json").out)
+        assert listed == [{"index": 0, "stake": 1, **keys}]
         assert "no epoch 4" in run(capsys, "validators", "list", "--epoch", "4", "--url", url, code=1).err
 
 
@@ -183,22 +218,25 @@ def test_namespaces_page_by_page_and_without_control_characters(capsys):
     def page(params):
         start = params["from_id"] if isinstance(params["from_id"], int) else int(params["from_id"], 16)
         ids = [int(str(entry["id"]), 0) for entry in namespaces]
-        return [entry for entry, number in zip(namespaces, ids, strict=True) if number >= start][: params["count"]]
+        return [entry for entry, number in zip(namespaces, ids, strict=True) if number >= start][:1000]
 
     with node({"seq_listNamespaces": page}) as (url, asked):
         assert json.loads(run(capsys, "namespace", "list", "--url", url, "--json").out) == namespaces
-        assert len(asked) == 3
+        assert len(asked) == 4
         shown = run(capsys, "namespace", "list", "--url", url).out
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 2502
 
 
-@pytest.mark.parametrize("answer", ["null", "[]", "<html>", "{}", '{"result": 1'])
+@pytest.mark.parametrize(
+    "answer", ["null", "[]", "<html>", "{}", '{"result": 1', '{"jsonrpc": "2.0", "id": 1, "result": 5}']
+)
 def test_something_that_is_no_node(capsys, answer):
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["content-length"]))
             self.send_response(200)
+            self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer.encode())
@@ -215,4 +253,5 @@ def test_something_that_is_no_node(capsys, answer):
         server.shutdown()
         server.server_close()
         thread.join()
-    assert "Traceback" not in shown.err
+    assert shown.err.startswith("sequencer: ")
+    assert shown.err.count("\n") == 1

@@ -64,6 +64,11 @@ def test_help_imports_nothing_heavy():
         ["tx", "send", "1001", "hello", "--url", "http://127.0.0.1:1"],
         ["tx", "send", "one", "0x00", "--url", "http://127.0.0.1:1"],
         ["tx", "send", str(2**64), "0x00", "--url", "http://127.0.0.1:1"],
+        ["tx", "send", "1_0", "0x00", "--url", "http://127.0.0.1:1"],
+        ["tx", "send", "0x", "0x00", "--url", "http://127.0.0.1:1"],
+        ["namespace", "follow", "-5", "--url", "http://127.0.0.1:1"],
+        ["namespace", "follow", "5", "--url", "http://127.0.0.1:1", "--chain-id", "0x12"],
+        ["namespace", "follow", "5", "--url", "http://127.0.0.1:1", "--genesis", "nowhere.toml"],
         ["tx", "send", "1", "0x00", "--text", "a", "--url", "http://127.0.0.1:1"],
         ["tx", "send", "1", "0x00", "--wait", "perhaps", "--url", "http://127.0.0.1:1"],
         ["tx", "status", "0x12", "--url", "http://127.0.0.1:1"],
@@ -104,7 +109,7 @@ def test_a_node_that_is_down_is_one_message_and_1(arguments, capsys):
     assert main([*arguments, "--url", "http://127.0.0.1:1"]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith("sequencer: the node at http://127.0.0.1:1 cannot be reached")
+    assert shown.err.startswith("sequencer: the node cannot be reached: http://127.0.0.1:1")
     assert shown.err.count("\n") == 1
 
 
