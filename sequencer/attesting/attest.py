@@ -288,7 +288,6 @@ class AttestationCore:
             del self._closed[min(self._closed)]
         self._certified_height = max(self._certified_height, height)
         yield effects.SaveCertificate(certificate)
-        yield from self._sign_next()
 
     # after a reconnection, and now and then
 

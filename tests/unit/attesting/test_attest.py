@@ -239,6 +239,13 @@ def test_execution_that_contradicts_an_earlier_certificate_stops_the_process(she
         shell.due(4)
 
 
+def test_a_height_that_is_certified_before_it_is_executed_needs_nothing_more(shell: Shell) -> None:
+    shell.tell(events.CertificateReceived(shell.certificate(4), ValidatorIndex(1)))
+    shell.due(4).tell(events.RetryPeriodPassed(), events.RetryPeriodPassed())
+    assert (shell.core.open_count, shell.signed(), shell.certified()) == (0, [], [4])
+    assert shell.sent(effects.RequestCertificate) == []
+
+
 def test_a_due_height_is_never_signed_twice_with_different_content(shell: Shell) -> None:
     shell.due(4)
     with pytest.raises(BrokenInvariant):
