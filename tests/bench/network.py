@@ -1,0 +1,69 @@
+"""Validators as processes, for a benchmark: started as a newcomer starts them, and measured from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+START_DEADLINE_S = 120
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one process: CPU seconds since its start, resident bytes now."""
+
+    cpu_s: float
+    resident_bytes: int
+
+
+def usage_of(pid: int) -> Usage:
+    """Reads /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    resident_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Usage((int(fields[11]) + int(fields[12])) / _CLOCK_TICKS, resident_pages * _PAGE_BYTES)
+
+
+class Network:
+    """A running devnet."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.validators: list[dict[str, Any]] = description["validators"]
+        self.namespaces: list[int] = [entry["id"] for entry in description["namespaces"]]
+        self.urls: list[str] = [entry["rpc"] for entry in self.validators]
+
+    def usages(self) -> list[Usage]:
+        return [usage_of(entry["pid"]) for entry in self.validators]
+
+
+@contextmanager
+def devnet(home: Path, validators: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`sequencer devnet` on free ports; stopped at the end."""
+    command = [sys.executable, "-m", "sequencer.cli", "devnet", "--home", str(home)]
+    command += ["--validators", str(validators), "--base-port", "0"]
+    log = (home.parent / "devnet.log").open("wb")
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        log.close()
+
+
+async def until_running(home: Path, process: subprocess.Popen[bytes]) -> Network:
+    """The network, once everything answers."""
+    with trio.fail_after(START_DEADLINE_S):
+        while not (home / "devnet.json").exists():
+            if process.poll() is not None:
+                raise RuntimeError(f"the devnet ended: {(home.parent / 'devnet.log').read_text()}")
+            await trio.sleep(0.1)
+    return Network(json.loads((home / "devnet.json").read_text()))
