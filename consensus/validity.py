@@ -154,6 +154,12 @@ class Validity:
         self.remember(encoding_hash)
         return cut
 
+    def check_author(self, tip: Tip) -> None:
+        """The author's signature, which the id does not cover: a tip that hashes lead to may come with a false one."""
+        header = tip.header
+        _require(header.author == self.validators.leader(header.view), "wrong_leader")
+        self._require_signed(header.author, header.signing_digest(self.chain), tip.author_sig)
+
     def _checked_reports(self, tip: Tip) -> tuple[LaneReport, ...]:
         """The reports are for this epoch and view, a quorum of distinct validators, none older than the parent."""
         count, justify_ts_ms = self.validators.count, tip.justify.body.ts_ms

@@ -10,6 +10,7 @@ Invariants:
 """
 
 from consensus.numbers import BlockId, Digest, ValidatorIndex, View
+from consensus.ordering.cut import Cut
 from consensus.replica.effects import Commit, CommittedBlock, Confirm, FetchTips, NeedBatches, NeededBatch
 from consensus.replica.events import Timer
 from consensus.replica.state import State, WantedTip
@@ -70,26 +71,41 @@ def _commit_block(state: State, tip: Tip) -> CommittedBlock:
     return CommittedBlock(tip, effective, batches)
 
 
+def keep_tip(state: State, tip: Tip, cut: Cut | None, *, named: bool) -> None:
+    """Puts a tip into the tree and asks for it no longer. `named`: a certificate or a kept timeout names it."""
+    wanted = state.wanted.pop(tip.id, None)
+    state.tree.add(tip, cut, named=named or wanted is not None)
+
+
 def want_tip(
     state: State, tip_id: BlockId, peers: tuple[ValidatorIndex, ...], *, certified: bool, at_once: bool = False
 ) -> None:
-    """Notes that a tip is missing; it is asked for after a short while, or at once in the middle of a walk."""
+    """Notes that a tip is missing; it is asked for after a short while, or at once in the middle of a walk.
+
+    Whoever is said to have it is asked in turn: the first to name it may be the only one that never answers.
+    """
+    others = tuple(peer for peer in peers if peer != state.me)
     known = state.wanted.get(tip_id)
     if known is not None:
         known.certified = known.certified or certified
+        known.peers = tuple(dict.fromkeys(known.peers + others))
+        known.view = state.view
         return
     if len(state.wanted) >= _WANTED_MAX:
         del state.wanted[next(iter(state.wanted))]
-    others = tuple(peer for peer in peers if peer != state.me)
     due = state.now.mono_ms + (0 if at_once else state.timing.fetch_delay_ms)
-    state.wanted[tip_id] = WantedTip(others, certified, due)
+    state.wanted[tip_id] = WantedTip(others, certified, due, state.view)
     fetch_due(state)
 
 
 def fetch_due(state: State) -> None:
-    """Asks for every wanted tip whose time has come, each time another peer first, and sets the timer for the next."""
+    """Asks for every wanted tip whose time has come, each time another peer first, and sets the timer for the next.
+
+    One that only timeouts name is given up two views later; those that still need it want it again.
+    """
     for tip_id, wanted in list(state.wanted.items()):
-        if state.tree.get(tip_id) is not None or tip_id == state.tree.committed_id:
+        outdated = not wanted.certified and wanted.view < state.view - 1
+        if outdated or state.tree.get(tip_id) is not None or tip_id == state.tree.committed_id:
             del state.wanted[tip_id]
         elif wanted.due_mono_ms <= state.now.mono_ms and wanted.peers:
             turn = wanted.attempts % len(wanted.peers)

@@ -7,7 +7,7 @@ Invariants:
 """
 
 from consensus.numbers import View
-from consensus.replica.commit import need_listed, try_commit, try_confirm
+from consensus.replica.commit import keep_tip, need_listed, try_commit, try_confirm
 from consensus.replica.events import ProposalReceived, Timer
 from consensus.replica.lane_reports import make_report
 from consensus.replica.on_certificate import use_certificate, use_qc
@@ -31,7 +31,7 @@ def on_proposal(state: State, event: ProposalReceived) -> None:
     if tip.fresh is not None and tip.view == proposal.view:
         use_certificate(state, tip.fresh)
     state.processed_ts_ms = max(state.processed_ts_ms, tip.header.ts_ms)
-    state.tree.add(tip, cut, named=tip.id in state.wanted)
+    keep_tip(state, tip, cut, named=False)
     if proposal.view == state.view:
         _vote(state, proposal)
     if not is_known:

@@ -1,14 +1,14 @@
 """A tip arrives outside a proposal: sent along with a timeout, or fetched by its id.
 
 Invariants:
-1. A tip that a valid QC leads to is accepted by its hashes: more than 2/3 of the stake judged it. Any other is
-   judged in full.
+1. A tip that a valid QC leads to is accepted by its hashes and its author's signature, which they do not cover: more
+   than 2/3 of the stake judged the rest. Any other is judged in full.
 2. A fetched page is a chain from the wanted tip to its parents; the walk goes on until it meets what we know.
 """
 
 from consensus.errors import InvalidObject
 from consensus.numbers import BlockId, View
-from consensus.replica.commit import fetch_due, try_commit, try_confirm, want_tip
+from consensus.replica.commit import fetch_due, keep_tip, try_commit, try_confirm, want_tip
 from consensus.replica.events import TipReceived, TipsFetched
 from consensus.replica.on_certificate import use_qc
 from consensus.replica.on_timeout import count_timeouts
@@ -33,7 +33,7 @@ def _take_judged(state: State, tip: Tip) -> None:
         for view in (View(state.view - 1), state.view)
         for timeout in state.timeouts.of_view(view)
     )
-    state.tree.add(tip, cut, named=named or tip.id in state.wanted)
+    keep_tip(state, tip, cut, named=named)
     state.processed_ts_ms = max(state.processed_ts_ms, tip.header.ts_ms)
     use_qc(state, tip.justify)
 
@@ -65,7 +65,8 @@ def _take_linked(state: State, event: TipsFetched) -> BlockId | None:
         if tip.id != expected:
             raise InvalidObject("unwanted_tip")
         check_content(tip)
-        state.tree.add(tip, named=True)
+        state.validity.check_author(tip)
+        keep_tip(state, tip, None, named=True)
         expected = tip.header.parent_id
         if tip.header.height <= state.tree.committed_height + 1:
             break

@@ -94,6 +94,7 @@ class WantedTip:
     peers: tuple[ValidatorIndex, ...]
     certified: bool
     due_mono_ms: float
+    view: View  # ours when it was last wanted
     attempts: int = 0
 
 

@@ -22,6 +22,7 @@ def cast_vote(state: State, tip: Tip, view: View) -> Vote:
     body = tip.vote_body(view)
     vote = Vote(body, state.me, state.key.sign(body.signing_digest(state.chain.domain)))
     state.voted_view, state.vote = view, vote
+    state.tree.add(tip, named=True)
     state.raise_high_tip(tip)
     state.mark_dirty(tip)
     return vote
