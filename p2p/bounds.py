@@ -24,6 +24,10 @@ SLICE_BYTES = 65_507
 READ_BYTES = 256 * 1024
 """One read of a stream: Yamux answers each read with a window update, so large reads cost less."""
 
+WINDOW_BYTES_MAX = 1024 * 1024
+"""How far a peer may write ahead of us on one stream, and so what lies in front of an urgent frame: not the library's
+16 MiB, which take a receiver that is short of processor time a second. At a round trip of 100 ms it carries 10 MB/s."""
+
 STREAMS_INBOUND_MAX = 128
 """Open streams a peer may hold on one connection. An honest one needs two and its requests, and a few closing ones."""
 

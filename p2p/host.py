@@ -309,7 +309,7 @@ class ValidatorHost:
             try:
                 # All addresses of a name at once: a dead one costs no time.
                 stream = await trio.open_tcp_stream(peer.host, peer.port, happy_eyeballs_delay=0.0)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a name that is none is a ValueError
                 raise HandshakeFailed("unreachable", str(error)) from error
             return Socket(stream, is_initiator=True)
         raise HandshakeFailed("unreachable", "the connection timed out")

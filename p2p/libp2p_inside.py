@@ -1,25 +1,24 @@
 """Everything that depends on the inside of py-libp2p 0.8.1, and nothing else.
 
 This file is responsible for secure, multiplexed connections made of the library's parts: `TransportUpgrader`, Noise
-and Yamux, on a socket of our own. It refuses to know peers by index, frames or links. `tests/unit/p2p` holds a test
-that fails when an upgrade changes what is relied upon here.
+and Yamux, on a socket of our own. Two parts of it stand beside it, `admission.py` before Noise and `muxer_guard.py`
+before Yamux. It refuses to know peers by index, frames or links. A test, `test_library_upgrade.py`, fails when an
+upgrade changes what is relied upon here.
 
-The library's `Swarm` and `BasicHost` are not used between validators. What their source says:
-an inbound connection keeps its slot until the process ends, so that after some hundreds of reconnections nobody gets
-in; an exception in any connection's task ends the whole service; one failed dial bans a peer for 60 s and each dial
-waits 250 ms for a second address; a listener shares its port with a second process; a muxer given under Yamux's name
-is replaced by the stock one; a redial of the connection manager's own may add links. Below the swarm none of this
+The library's `Swarm` and `BasicHost` are not used between validators. What their source says: an inbound connection
+keeps its slot until the process ends, so that after 250 reconnections nobody gets in; an exception in any connection's
+task ends the whole service; one failed dial bans a peer for 60 s, and each dial waits 250 ms for a second address; a
+listener shares its port with a second process; a manager of connections dials on its own. Below the swarm none of this
 exists: a dial here is one TCP connect without a ban or a delay, a bind that fails raises, and what a connection does
 ends in that connection.
 
 1. Noise alone secures and Yamux alone multiplexes; neither plaintext nor TLS is ever offered.
-2. The other side's public key is compared with the allow-list before anything is computed with it: an RSA key of
-   hostile size is never multiplied.
-3. Until a connection is secure it may send `HANDSHAKE_BYTES_MAX` bytes, whatever lengths it announces.
-4. Yamux believes its peer, so `MuxerGuard` stands before it and ends the connection at the first header that breaks
-   the rules.
-5. `hard_close` closes the socket and nothing else: it never waits, and everything blocked on the connection wakes.
-6. A write is only started when the stream's window covers it, because the library's own wait gives up after 5 s.
+2. Until a connection is secure it may send `HANDSHAKE_BYTES_MAX` bytes, whatever lengths it announces, and while a
+   stream chooses its protocol `NEGOTIATION_BYTES_MAX`.
+3. `hard_close` closes the socket and nothing else: it never waits, and everything blocked on the connection wakes.
+4. A write is only started when the stream's window covers it: the library's own wait polls, and gives up after 5 s.
+5. Reading a connection never waits for writing to it.
+6. A peer may be at most `WINDOW_BYTES_MAX` ahead of us on a stream.
 """
 
 import logging
@@ -29,7 +28,6 @@ from typing import Any
 
 import trio
 from libp2p.crypto.keys import KeyPair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.io.abc import ReadWriteCloser
@@ -38,22 +36,17 @@ from libp2p.network.connection.exceptions import RawConnError
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect import MULTISELECT_PROTOCOL_ID, Multiselect
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
-from libp2p.security.noise.patterns import PatternXX
-from libp2p.security.noise.pb import noise_pb2
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
-from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 from libp2p.transport.exceptions import SecurityUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 from libp2p.utils.varint import encode_delim, read_delim
-from noise.connection import Keypair as NoiseKeypairKind
-from noise.connection import NoiseConnection as NoiseState
 
-from p2p.bounds import READ_BYTES
+from p2p.admission import Admit, AdmittingNoise, HandshakeRefused
+from p2p.bounds import READ_BYTES, WINDOW_BYTES_MAX
 from p2p.errors import ConnectionLost, HandshakeFailed
 from p2p.muxer_guard import MuxerGuard
 from p2p.tcp import Socket
@@ -62,9 +55,7 @@ LIBRARY_VERSION = "0.8.1"
 NEGOTIATION_BYTES_MAX = 1_024
 OWED_FRAMES_MAX = 4_096
 _NEVER_S = 1_000_000_000
-
-Admit = Callable[[bytes, bool], None]
-"""Called with the other side's serialized public key and whether it dialled us; raises HandshakeFailed to refuse."""
+_LONG_AGO = 1e-9
 
 
 def quiet_library() -> None:
@@ -78,63 +69,6 @@ def quiet_library() -> None:
         logger.addHandler(logging.NullHandler())
         logger.setLevel(logging.CRITICAL)
         logger.propagate = False
-
-
-class _HandshakeRefused(HandshakeFailure):
-    """Carries our own refusal through the library's handshake."""
-
-    def __init__(self, refusal: HandshakeFailed) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-
-
-class _AdmittingNoiseState(NoiseState):  # type: ignore[misc]  # noiseprotocol has no types
-    """A Noise handshake that looks at the other side's key as soon as it is decrypted, before it is used."""
-
-    admit: Admit
-    was_dialled = False
-
-    def set_as_responder(self) -> None:
-        self.was_dialled = True
-        super().set_as_responder()
-
-    def read_message(self, data: bytes) -> bytearray:
-        payload: bytearray = super().read_message(data)
-        if payload:
-            try:
-                key = noise_pb2.NoiseHandshakePayload.FromString(bytes(payload)).identity_key
-            except Exception as error:  # protobuf's exception types differ between its implementations
-                raise _HandshakeRefused(HandshakeFailed("bad_handshake", "payload does not parse")) from error
-            try:
-                self.admit(key, self.was_dialled)
-            except HandshakeFailed as refusal:
-                raise _HandshakeRefused(refusal) from refusal
-        return payload
-
-
-class _AdmittingPattern(PatternXX):
-    admit: Admit
-
-    def create_noise_state(self, prologue: bytes | None = None) -> NoiseState:
-        state = _AdmittingNoiseState.from_name(self.protocol_name)
-        state.admit = self.admit
-        state.set_keypair_from_private_bytes(NoiseKeypairKind.STATIC, self.noise_static_key.to_bytes())
-        if prologue is not None:
-            state.set_prologue(prologue)
-        return state
-
-
-class _AdmittingNoise(NoiseTransport):
-    """Noise XX that admits only the keys it is told to."""
-
-    def __init__(self, key_pair: KeyPair, admit: Admit) -> None:
-        super().__init__(key_pair, noise_privkey=create_noise_key_pair().private_key)
-        self._admit = admit
-
-    def get_pattern(self) -> PatternXX:
-        pattern = _AdmittingPattern(self.local_peer, self.libp2p_privkey, self.noise_privkey)
-        pattern.admit = self._admit
-        return pattern
 
 
 class _Muxer(Yamux):
@@ -237,6 +171,9 @@ class Stream:
 
     async def read(self, bytes_max: int = READ_BYTES) -> bytes:
         """Up to `bytes_max` bytes, empty at the end. Raises ConnectionLost if the stream or the connection broke."""
+        if self._stream.target_recv_window >= WINDOW_BYTES_MAX:
+            # The window grows with a read unless the last one is long ago.
+            self._stream.epoch_start = _LONG_AGO
         try:
             return await self._stream.read(bytes_max)
         except MuxedStreamEOF:
@@ -388,7 +325,7 @@ class Upgrader:
     """Makes secure, multiplexed connections out of sockets. `admit` decides who is let in."""
 
     def __init__(self, key_pair: KeyPair, admit: Admit) -> None:
-        sec_opt: Mapping[TProtocol, Any] = {NOISE_PROTOCOL: _AdmittingNoise(key_pair, admit)}
+        sec_opt: Mapping[TProtocol, Any] = {NOISE_PROTOCOL: AdmittingNoise(key_pair, admit)}
         muxer_opt: Mapping[TProtocol, Any] = {TProtocol(YAMUX_PROTOCOL): _Muxer}
         self._upgrader = TransportUpgrader(sec_opt, muxer_opt)
 
@@ -401,7 +338,7 @@ class Upgrader:
             muxer_class = await self._upgrader.muxer_multistream.select_transport(guard)
             muxer = muxer_class(guard, session.get_remote_peer())
         except SecurityUpgradeFailure as error:
-            if isinstance(error.__cause__, _HandshakeRefused):
+            if isinstance(error.__cause__, HandshakeRefused):
                 raise error.__cause__.refusal from None
             if isinstance(error.__cause__, PeerIDMismatchesPubkey):
                 raise HandshakeFailed("wrong_peer", "another validator answered") from error

@@ -85,6 +85,8 @@ class Asking:
     async def _perform(self, call: _Call) -> None:
         try:
             await self._keep_pace()
+            if call.abandoned:
+                return
             call.stream = await self._connection.open_stream()
             if call.abandoned:
                 await self._give_up(call)

@@ -98,12 +98,8 @@ def make_host(
 
 async def start(nursery: trio.Nursery, host: ValidatorHost) -> Address:
     """Run a host; returns where it listens."""
-    address: Address = await nursery.start(run_host, host)
+    address: Address = await nursery.start(host.run)
     return address
-
-
-async def run_host(host: ValidatorHost, task_status=trio.TASK_STATUS_IGNORED) -> None:
-    await host.run(task_status=task_status)
 
 
 def status(host: ValidatorHost, peer: int) -> PeerStatus:

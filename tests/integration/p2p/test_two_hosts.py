@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import trio
 
-from p2p.bounds import LinkBounds, LinkTimes
+from p2p.bounds import WINDOW_BYTES_MAX, LinkBounds, LinkTimes
 from p2p.errors import PortInUse, RequestFailed
 from p2p.host import ValidatorHost
 from p2p.peers import Peer
@@ -307,6 +307,42 @@ async def test_a_name_is_dialled_as_well_as_an_address() -> None:
         await start(nursery, low)
         await until(lambda: is_linked(low, 1))
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 80 + ".invalid", "..", ""])
+async def test_a_name_that_leads_nowhere_is_tried_again(name: str) -> None:
+    async with trio.open_nursery() as nursery:
+        low = make_host(0, {1: (name, 9)}, RecordingNode())
+        await start(nursery, low)
+        await until(lambda: low.counters.dials_failed["unreachable"] >= 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_is_never_more_than_a_window_ahead(pair: Pair) -> None:
+    """What lies in front of a vote is bounded: the library would let the window grow to 16 MiB."""
+    link = pair.high._records[0].link
+    assert link is not None
+    streams = list(link._connection._muxer.streams.values())
+    for stream in streams:
+        stream.target_recv_window = WINDOW_BYTES_MAX
+    for _ in range(20):
+        await until(lambda: pair.low.send(1, BATCH, bytes(1024 * 1024)))
+    await until(lambda: len(pair.high_node.frames) == 20)
+    assert {stream.target_recv_window for stream in streams} == {WINDOW_BYTES_MAX}
+
+
+async def test_two_peers_that_flood_each_other_both_get_through(pair: Pair) -> None:
+    async def flood(host: ValidatorHost, peer: int) -> None:
+        for _ in range(15):
+            await until(lambda: host.send(peer, BATCH, bytes(1024 * 1024)))
+            body = bytes(50_000)
+            assert await host.request(peer, ECHO, body, timeout_ms=60_000, response_bytes_max=50_000) == body
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flood, pair.low, 1)
+        nursery.start_soon(flood, pair.high, 0)
+    await until(lambda: len(pair.low_node.frames) == len(pair.high_node.frames) == 15)
+    assert pair.low_node.closed == pair.high_node.closed == []
 
 
 async def test_the_node_may_send_from_within_link_opened() -> None:
