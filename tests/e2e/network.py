@@ -37,6 +37,11 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCER_")}
 
 
+def note(line: str) -> None:
+    """Says something in the test's output: seen when the test fails, or with -s."""
+    sys.stdout.write(f"{line}\n")
+
+
 async def until(condition: Callable[[], Awaitable[Any] | Any], what: str, patience_s: float = PATIENCE_S) -> Any:
     """Waits for something that has to come true, and returns it. Client errors count as not yet."""
     deadline = trio.current_time() + patience_s
@@ -196,7 +201,9 @@ class Network:
             own = {
                 "preset": "devnet",
                 **{f"{section}.host": self.host for section in ("p2p", "rpc", "metrics")},
-                **{"p2p.port": p2p, "rpc.port": rpc, "metrics.port": metrics},
+                "p2p.port": p2p,
+                "rpc.port": rpc,
+                "metrics.port": metrics,
                 "p2p.peers": [peer for peer in peers if peer["index"] != index],
             }
             of_all.append({**own, **(settings or {})})
@@ -234,8 +241,8 @@ class Network:
                 node.kill()
         for node in self.nodes:
             if node.output.exists():
-                print(f"--- validator {node.index}, the end of its output")
-                print("\n".join(node.output.read_text(errors="replace").splitlines()[-40:]))
+                note(f"--- validator {node.index}, the end of its output")
+                note("\n".join(node.output.read_text(errors="replace").splitlines()[-40:]))
 
 
 def is_taken(host: str, port: int) -> bool:

@@ -5,6 +5,7 @@ import trio
 
 from tests.e2e.chain_audit import audit, check_every_proof, check_positions, settle
 from tests.e2e.load import Ledger, Load
+from tests.e2e.network import note
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +51,7 @@ async def run_scenario(network, *, transactions, items, frozen_s):
         assert await check_every_proof(node, chains) > 0
     await network.stop()
     check_positions(nodes[0], chains, ledger)
-    print(f"{len(ledger.promises)} receipts, {len(ledger.sent)} sent, failures {dict(ledger.failures)}")
+    note(f"{len(ledger.promises)} receipts, {len(ledger.sent)} sent, failures {dict(ledger.failures)}")
 
 
 @pytest.mark.timeout(600)

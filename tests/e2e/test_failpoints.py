@@ -1,0 +1,72 @@
+"""A validator that dies at every named point, several times, never contradicts itself and keeps every promise."""
+
+import signal
+
+import pytest
+import trio
+
+from sequencer.node.failpoints import FAILPOINTS
+from tests.e2e.chain_audit import audit, settle
+from tests.e2e.load import Ledger, Load
+from tests.e2e.network import note
+from tests.e2e.watching_validator import WatchingValidator
+
+pytestmark = pytest.mark.e2e
+
+# The watcher is leader of every fourth view and proposes nothing: short views, or the test waits most of its time.
+SETTINGS = {"consensus.view_timeout_ms": 600, "consensus.idle_interval_ms": 50}
+SILENT = 3
+
+
+async def run_lives(network, victim_index, deaths):
+    """One network; the victim dies once at each of `deaths`, then lives on."""
+    nodes = network.nodes[:SILENT]
+    victim = nodes[victim_index]
+    ledger = Ledger(network.chain)
+    async with trio.open_nursery() as nursery:
+        watcher = WatchingValidator(network, SILENT)
+        await nursery.start(watcher.run)
+        load = Load(ledger, nursery)
+        for node in nodes:
+            load.add(node, 1001 + node.index % 2, items=3, pause_s=0.05)
+            if node is not victim:
+                node.start()
+        for death in deaths:
+            victim.start("--failpoint", death)
+            assert await victim.until_ended() == -signal.SIGKILL, death
+            note(f"{death}: {victim.said().count(chr(10))} lines of log, {ledger.promised_by(victim.index)} receipts")
+        victim.start()
+        await victim.until_ready()
+        for node in nodes:
+            await load.until_promised(30, by=node.index)
+        await load.stop()
+        await settle(nodes, ledger, "end")
+        await audit(nodes, ledger)
+        await network.stop()
+        nursery.cancel_scope.cancel()
+    watcher.check()
+    assert watcher.links[victim.index] >= 2
+    assert any(signer == victim.index for signer, _ in watcher.statements.timeouts)
+    assert any(voter == victim.index for voter, _ in watcher.statements.votes)
+    assert any(author == victim.index for author, _ in watcher.batches)
+    assert any(validator == victim.index for validator, _ in watcher.attestations)
+
+
+@pytest.mark.timeout(600)
+async def test_a_validator_that_dies_at_five_points_in_turn(make_network):
+    deaths = (
+        "own_batch_after_append:3",
+        "consensus_after_save:12",
+        "batch_after_append:2",
+        "execution_before_save:4",
+        "attestation_after_save",
+    )
+    await run_lives(make_network(settings=SETTINGS), 0, deaths)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("name", FAILPOINTS)
+async def test_a_validator_that_dies_at_one_point_early_and_late(make_network, name):
+    deaths = [f"{name}:{count}" for count in (1, 5, 20, 61)]
+    await run_lives(make_network(settings=SETTINGS), FAILPOINTS.index(name) % SILENT, deaths)
