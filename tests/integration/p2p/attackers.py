@@ -40,6 +40,8 @@ from tests.integration.p2p.nodes import (
 )
 
 HOSTILE, HONEST, VICTIM, STRANGER = 0, 1, 2, 7
+PATIENT = LinkTimes(handshake_ms=120_000, serve_ms=120_000)
+"""An attack is not to be ended by a deadline it is not about, however busy the machine is."""
 
 
 async def dial(address: Address) -> trio.SocketStream:
@@ -231,7 +233,7 @@ class Arena:
 
 
 @asynccontextmanager
-async def open_arena(times: LinkTimes | None = None) -> AsyncIterator[Arena]:
+async def open_arena(times: LinkTimes = PATIENT) -> AsyncIterator[Arena]:
     """Start victim and honest peer, let an attack happen, and see that the victim still serves."""
     async with trio.open_nursery() as nursery:
         victim = make_host(VICTIM, {HOSTILE: NOWHERE, HONEST: NOWHERE}, RecordingNode(b"victim"), times=times)

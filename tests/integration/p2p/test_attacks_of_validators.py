@@ -3,6 +3,7 @@
 After each attack the honest peer's link must never have been lost, and a new one must still be possible.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable
 from random import Random
 from struct import pack
@@ -24,6 +25,7 @@ from tests.integration.p2p.attackers import (
     choose_yamux,
     connect,
     flood,
+    for_ever,
     hostile_connection,
     hostile_link,
     ignoring_loss,
@@ -33,7 +35,7 @@ from tests.integration.p2p.attackers import (
 )
 from tests.integration.p2p.nodes import BATCH, ECHO, LARGE, SECRETS, STALL, VOTE, is_linked, status, until
 
-HURRIED = LinkTimes(handshake_ms=500, serve_ms=500)
+HURRIED = LinkTimes(handshake_ms=2_000, serve_ms=500)
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
 
@@ -123,11 +125,20 @@ async def test_stream_flood_all_at_once() -> None:
 
 async def test_stream_flood_one_after_another() -> None:
     async with open_arena() as arena:
-        pairs = [
-            yamux(WINDOW_UPDATE, flags=SYN, stream=number) + yamux(WINDOW_UPDATE, flags=RST, stream=number)
-            for number in range(1, 6_001, 2)
-        ]
-        await speaking_yamux(arena, *(b"".join(pairs[start : start + 50]) for start in range(0, len(pairs), 50)))
+        socket, session = await shake_hands(arena.address, SECRETS[HOSTILE])
+        await choose_yamux(session)
+        numbers = itertools.count(1, 2)
+
+        async def open_and_reset_some() -> None:
+            wire = b"".join(
+                yamux(WINDOW_UPDATE, flags=SYN, stream=number) + yamux(WINDOW_UPDATE, flags=RST, stream=number)
+                for number in itertools.islice(numbers, 50)
+            )
+            await session.write(wire)
+
+        with trio.fail_after(100):
+            await ignoring_loss(for_ever, open_and_reset_some)
+        socket.hard_close()
         await arena.blamed("stream_flood")
 
 
@@ -389,7 +400,7 @@ async def test_a_peer_that_reads_nothing_is_said_to_be_behind_and_kept() -> None
 
 
 async def test_a_mute_ends() -> None:
-    async with open_arena(LinkTimes(mute_ms=300)) as arena:
+    async with open_arena(LinkTimes(handshake_ms=120_000, mute_ms=300)) as arena:
         async with hostile_link(arena) as link:
             await link.urgent.write(encode_frame(99, b""))
             await until(lambda: arena.victim.counters.faults["unknown_kind"] == 1)
