@@ -11,7 +11,7 @@ from consensus.vocabulary.batch import frame_items
 from consensus.vocabulary.block import INERT_LEAF, RUN_LEAF, SectionKind, namespace_leaf
 from sequencer.execution.blocks import ClosedLane, ExecutedBlock
 from sequencer.execution.errors import MissingBatch, NotAttested
-from sequencer.execution.namespaces import leaves_at
+from sequencer.execution.namespaces import LeavesRecord, leaves_at
 from sequencer.execution.state import ExecutionState
 from tests.chain_run import ChainRun
 from tests.committee import FIRST, GENESIS_MS, SECOND, Committee, Segment, TipBuilder
@@ -60,6 +60,11 @@ def test_runs_of_several_batches_follow_block_order_and_count_positions_on(run: 
     assert [(run.seq, run.place, run.first_position) for run in other.runs] == [(1, 1, 0)]
     assert (one.item_count, other.item_count) == (3, 1)
     assert one.byte_count == len(frame_items([b"a", b"b", b"c"]))
+
+
+def test_namespaces_of_a_block_are_sorted_whatever_came_first(run: ChainRun) -> None:
+    block = run.block(10, run.data(0, b"2", namespace=SECOND) | run.data(1, b"1", namespace=FIRST))
+    assert [executed.block.namespace for executed in block.namespaces] == [FIRST, SECOND]
 
 
 def test_blocks_of_a_namespace_are_dense_and_chained_over_gaps(run: ChainRun) -> None:
@@ -152,6 +157,12 @@ def test_a_forked_lane_closes_and_stays_closed(committee: Committee, run: ChainR
     assert run.state.effective.cut[2].seq == 4  # cuts go on counting
 
 
+def test_closed_lanes_are_kept_by_lane(committee: Committee, run: ChainRun) -> None:
+    for lane in (3, 1, 2):
+        run.block(10 + lane, {lane: [committee.seal(lane, 1, Digest(b"\x07" * 32), [Segment(FIRST, (b"fork",))])]})
+    assert [closed.lane for closed in run.state.closed_lanes] == [1, 2, 3]
+
+
 def test_batches_of_a_closed_lane_are_not_asked_for(committee: Committee, run: ChainRun) -> None:
     stranger = committee.seal(2, 1, Digest(b"\x07" * 32), [Segment(FIRST, (b"fork",))])
     run.block(10, {2: [stranger]})
@@ -187,7 +198,8 @@ def test_a_tip_that_does_not_follow_is_a_broken_invariant(committee: Committee, 
 def test_the_anchor_of_a_block_never_falls_back(run: ChainRun) -> None:
     high = Anchor(64, Hash(b"\x01" * 32))
     run.block(10, anchor=high)
-    assert run.block(20, run.data(0, b"x"), anchor=Anchor(32, Hash(b"\x02" * 32))).anchor == high
+    block = run.block(20, run.data(0, b"x"), anchor=Anchor(32, Hash(b"\x02" * 32)))
+    assert (block.anchor, block.namespaces[0].block.l1_anchor) == (high, high)
 
 
 def test_an_attested_parent_carries_its_own_id_and_roots(run: ChainRun) -> None:
@@ -221,6 +233,12 @@ def test_paths_of_every_attested_height_can_be_answered_later(run: ChainRun) -> 
         assert heads.root == root
         assert path is not None
         assert root_of_path(namespace_leaf(executed.block.namespace, executed.block.index, executed.hash), path) == root
+
+
+def test_a_record_is_full_when_the_changes_would_be_as_long(run: ChainRun) -> None:
+    for number in range(1, 20):
+        run.block(60 * number, run.data(0, b"1") | run.data(1, b"2", namespace=SECOND))
+    assert [LeavesRecord.decode(record).base for record in run.records.values()] == [0] * 19
 
 
 def test_a_height_that_is_not_attested_has_no_leaves(run: ChainRun) -> None:
