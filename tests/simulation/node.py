@@ -199,7 +199,8 @@ class Node:
                 assert message.body.block_id in self.disk.tips, "a tip voted for is not stored"
             case Timeout() if message.signer == self.index:
                 assert saved is not None, "a timeout left unsaved"
-                assert saved.timeout == message, "a timeout left unsaved"
+                assert saved.timeout_view >= message.view, "a timeout left unsaved"
+                assert saved.timeout_view > message.view or saved.timeout == message, "another timeout was saved"
             case Proposal() if self.cluster.leader(message.view) == self.index:
                 assert saved is not None, "a proposal left unsaved"
                 assert saved.proposed_view >= message.view, "a proposal left unsaved"

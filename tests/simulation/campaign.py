@@ -1,0 +1,277 @@
+"""A randomised attack on one cluster, repeatable from its seed.
+
+Links delay, lose and split; honest nodes crash between any two effects and restart; one Byzantine validator does what
+its key allows, aimed at what is hard: it splits the honest into two groups per view, hides certificates and shows them
+late, prefers stale highs, equivocates, votes twice, lies about what it holds. Then the faults stop.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from consensus.numbers import View
+from consensus.replica.effects import Effect
+from consensus.replica.state import ReplicaTiming
+from consensus.vocabulary.certificates import QC, TC, TimeoutBody
+from consensus.vocabulary.messages import Proposal, Timeout, Vote
+from consensus.vocabulary.tip import Tip
+from tests.simulation.adversary import Adversary
+from tests.simulation.cluster import Cluster, Sent
+from tests.simulation.node import Node
+
+TIMING = ReplicaTiming(
+    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
+)
+TICK_MS = 2.0
+STAKES = ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (3, 2, 2, 3), (1, 1, 1, 1, 1), (2, 1, 1, 1, 1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Mood:
+    """How hostile this run is: probabilities."""
+
+    drop: float
+    crash: float
+    split: float
+    hide: float
+    attack: float
+
+    @staticmethod
+    def draw(rng: random.Random) -> "Mood":
+        return Mood(
+            drop=rng.choice((0.0, 0.0, 0.05, 0.2)),
+            crash=rng.choice((0.0, 0.001, 0.01)),
+            split=rng.choice((0.0, 0.3, 0.7)),
+            hide=rng.choice((0.0, 0.3, 0.6)),
+            attack=rng.choice((0.1, 0.3, 0.6)),
+        )
+
+
+class Campaign:
+    """One run."""
+
+    def __init__(self, seed: int, duration_ms: float = 400, stakes: tuple[int, ...] | None = None) -> None:
+        self.random = random.Random(seed)
+        self.duration_ms = duration_ms
+        shape = stakes or self.random.choice(STAKES)
+        self.cluster = Cluster(shape, seed, TIMING)
+        self.mood = Mood.draw(self.random)
+        self.byzantine = self.random.randrange(self.cluster.count)
+        assert 3 * shape[self.byzantine] < sum(shape), "a Byzantine validator holds less than a third"
+        self.adversary = Adversary(self.cluster, self.byzantine)
+        self.honest = [node.index for node in self.cluster.honest]
+        self.trace = hashlib.sha256()
+        self._sides: dict[int, set[int]] = {}  # view → honest nodes that the attacker keeps in the dark
+        self._quiet = False
+        self._moves: tuple[Callable[[int], None], ...] = (
+            self._propose,
+            self._propose,
+            self._vote,
+            self._vote,
+            self._time_out,
+            self._time_out,
+            self._lie,
+            self._show_qc,
+            self._show_tc,
+            self._show_tip,
+        )
+        seen = self.cluster.on_transmit
+        assert seen is not None
+
+        def see(sent: Sent) -> None:
+            self.trace.update(b"%f %d %d" % (self.cluster.time_ms, sent.sender, sent.receiver) + sent.message.encoded)
+            seen(sent)
+
+        self.cluster.on_transmit = see
+        self.cluster.drops = self._drops
+        self.cluster.before_effect = self._crashes
+
+    def run(self) -> Cluster:
+        """Attacks, then lets the honest recover; fails if anything is wrong at any time."""
+        cluster, rng = self.cluster, self.random
+        for node in cluster.honest:
+            node.clock_offset_ms = rng.randrange(-3, 4)
+        cluster.start()
+        self._tick()
+        cluster.run(self.duration_ms)
+        self._recover()
+        cluster.check()
+        return cluster
+
+    def _recover(self) -> None:
+        """After the faults: everything sealed is final on every honest node within a bounded number of views."""
+        cluster = self.cluster
+        self._quiet = True
+        cluster.before_effect, cluster.groups = None, None
+        cluster.latency_ms = (0.5, 1.5)
+        for node in cluster.honest:
+            if not node.alive:
+                node.start()
+        cluster.reconnect()
+        cluster.batch(self.honest[0])
+        wanted = {digest for author in self.honest for digest in cluster.lanes[author]}
+        before = self._view()
+        cluster.run_until(lambda: wanted <= set(cluster.ordered), limit_ms=5_000)
+        height = len(cluster.blocks)
+        cluster.run_until(lambda: all(len(node.committed) >= height for node in cluster.honest), limit_ms=5_000)
+        views = self._view() - before
+        assert views <= 6 * cluster.count, f"{views} views until everything was final"
+
+    def _view(self) -> int:
+        return max((node.core.state.view for node in self.cluster.honest if node.alive), default=1)
+
+    # faults
+
+    def _tick(self) -> None:
+        """Something random happens every few ms."""
+        if self._quiet:
+            return
+        rng, cluster = self.random, self.cluster
+        view = self._view()
+        if rng.random() < 0.15:
+            alive = [node.index for node in cluster.honest if node.alive]
+            if alive:
+                cluster.batch(rng.choice(alive))
+        if rng.random() < 0.05:
+            cluster.latency_ms = rng.choice(((0.5, 1.5), (0.5, 6.0), (2.0, 20.0)))
+        if rng.random() < 0.03:
+            side = set(rng.sample(self.honest, rng.randrange(1, len(self.honest))))
+            cluster.partition(side | {self.byzantine}, (set(self.honest) - side) | {self.byzantine})
+        elif cluster.groups is not None and rng.random() < 0.15:
+            cluster.heal()
+        for _ in range(3):
+            if rng.random() < self.mood.attack:
+                rng.choice(self._moves)(max(1, view - rng.choice((0, 0, 0, 1, 2))))
+        cluster.after(TICK_MS, self._tick)
+
+    def _dark_side(self, view: int) -> set[int]:
+        if view not in self._sides:
+            is_split = self.random.random() < self.mood.split
+            size = self.random.randrange(1, len(self.honest)) if is_split else 0
+            self._sides[view] = set(self.random.sample(self.honest, size))
+        return self._sides[view]
+
+    def _drops(self, sent: Sent) -> bool:
+        if self._quiet:
+            return False
+        rng = self.random
+        if rng.random() < self.mood.drop:
+            return True
+        match sent.message:
+            case Proposal() | Tip():
+                return sent.receiver in self._dark_side(sent.message.view)
+            case QC() | TC():
+                return rng.random() < self.mood.hide
+            case Vote():
+                return sent.receiver in self._dark_side(sent.message.body.view) or rng.random() < self.mood.hide / 2
+            case Timeout():
+                return rng.random() < self.mood.hide / 3
+            case _:
+                return False
+
+    def _crashes(self, node: Node, effect: Effect) -> bool:
+        """Twice as likely right after a save, before what it was for leaves."""
+        if self._quiet or self.random.random() >= self.mood.crash:
+            return False
+        self.cluster.after(self.random.uniform(1, 80), lambda: self._restart(node))
+        return True
+
+    def _restart(self, node: Node) -> None:
+        if not node.alive and not self._quiet:
+            self.cluster.start(node.index)
+
+    # the Byzantine validator
+
+    def _some(self) -> list[int]:
+        return self.random.sample(self.honest, self.random.randrange(1, len(self.honest) + 1))
+
+    def _any_tip(self, view: int) -> Tip | None:
+        tips = sorted((tip for tip in self.adversary.tips.values() if view - 6 <= tip.view <= view), key=_name)
+        return self.random.choice(tips) if tips else None
+
+    def _any_high(self, view: int) -> Tip | QC:
+        """A tip or QC below `view`, rather an old one."""
+        qcs = [qc for number, qc in self.adversary.qcs.items() if number < view]
+        tips = sorted((tip for tip in self.adversary.tips.values() if tip.view <= view), key=_name)
+        pool: list[Tip | QC] = [*qcs[-4:], *tips[-6:]]
+        return self.random.choice(pool)
+
+    def _any_tc(self, view: int) -> TC | None:
+        if view < 1:
+            return None
+        if self.random.random() < 0.2 and view in self.adversary.tcs:
+            return self.adversary.tcs[view]
+        signers = sorted(self.adversary.timeouts[view].keys() - {self.byzantine})
+        self.random.shuffle(signers)
+        for size in range(len(signers) + 1):
+            certificate = self.adversary.tc(view, signers[:size], self._any_high(view))
+            if certificate is not None:
+                return certificate
+        return None
+
+    def _propose(self, view: int) -> None:
+        """As leader: any valid proposal it can make, or one on whatever it likes."""
+        if self.cluster.leader(view) != self.byzantine:
+            return
+        entry = self._any_tc(view - 1) if self.random.random() < 0.5 else None
+        if entry is not None and entry.high.names_tip:
+            tip = self.adversary.tips.get(entry.high.tip_id)
+            if tip is not None:
+                self.adversary.propose(view, tip, self._some(), entry)
+            return
+        named = entry.high.qc_view if entry else view - 1
+        if self.random.random() < 0.2:
+            named = max(0, named - self.random.randrange(1, 4))
+        justify = self.adversary.qc(named)
+        if justify is None:
+            return
+        tip = self.adversary.fresh_tip(view, justify, entry, salt=self.random.randrange(4))
+        if tip is not None:
+            self.adversary.propose(view, tip, self._some())
+
+    def _vote(self, view: int) -> None:
+        tip = self._any_tip(view)
+        if tip is not None:
+            self.adversary.vote(tip, view, self._some())
+
+    def _time_out(self, view: int) -> None:
+        entry = self.adversary.qcs.get(view - 1) or self.adversary.tcs.get(view - 1)
+        if entry is not None:
+            self.adversary.time_out(view, self._any_high(view), entry, self._some())
+
+    def _lie(self, view: int) -> None:
+        """A timeout that claims another view or justify view for a tip; or the re-proposal that builds on it."""
+        tip = self._any_tip(view)
+        entry = self.adversary.qcs.get(view - 1) or self.adversary.tcs.get(view - 1)
+        if tip is None or entry is None:
+            return
+        claimed = self.random.randrange(1, view + 1)
+        body = TimeoutBody(tip.header.epoch, View(view), View(claimed), tip.id, View(self.random.randrange(claimed)))
+        if self.cluster.leader(view + 1) == self.byzantine and self.random.random() < 0.5:
+            certificate = self.adversary.tc(view, self.honest, body)
+            if certificate is not None and certificate.high.tip_id == tip.id:
+                self.adversary.propose(view + 1, tip, self._some(), certificate)
+            return
+        honest = self.adversary.forge.timeout(view, self.byzantine, tip, entry)
+        signature = self.adversary.forge.sign_timeout(body, self.byzantine)
+        self.adversary.send(replace(honest, body=body, signature=signature), self._some())
+
+    def _show_qc(self, view: int) -> None:
+        qc = self.adversary.qc(max(0, view - self.random.randrange(4)))
+        if qc is not None and qc.view > 0:
+            self.adversary.send(qc, self._some())
+
+    def _show_tc(self, view: int) -> None:
+        certificate = self._any_tc(view - self.random.randrange(2))
+        if certificate is not None:
+            self.adversary.send(certificate, self._some())
+
+    def _show_tip(self, view: int) -> None:
+        tip = self._any_tip(view)
+        if tip is not None:
+            self.adversary.send(tip, self._some())
+
+
+def _name(tip: Tip) -> tuple[int, bytes]:
+    return tip.view, tip.id
