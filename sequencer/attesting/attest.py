@@ -32,7 +32,7 @@ OPEN_HEIGHTS_MAX = 1_024  # due and not certified; beyond it the lowest is given
 AHEAD_HEIGHTS_MAX = 1_024  # how far above the newest due height a share may be
 AHEAD_SHARES_MAX = 64  # per validator, above the newest due height
 CERTIFIED_KEPT_MAX = 128  # certified heights whose shares are kept, to notice a signer's second attestation
-RETRIES_MAX = 64  # heights asked for or sent again per period
+RETRIES_MAX = 64  # heights that get a turn of asking and sending again per period
 CERTIFICATES_CHECKED_MAX = 64  # received ones of one sender in verification at a time
 
 
@@ -300,11 +300,13 @@ class AttestationCore:
                 yield effects.SendShare(own, validator)
 
     def _retry(self) -> Iterator[Effect]:
-        for height in sorted(self._open)[:RETRIES_MAX]:
-            entry = self._open[height]
+        """Gives the heights with the fewest turns so far one more; asks ever more rarely for what nobody has."""
+        turns = sorted(self._open.values(), key=lambda entry: (entry.retries, entry.height))[:RETRIES_MAX]
+        for entry in turns:
             entry.retries += 1
-            if height < self._certified_height:
-                yield effects.RequestCertificate(height)
+            is_power_of_two = entry.retries & (entry.retries - 1) == 0
+            if entry.height < self._certified_height and is_power_of_two:
+                yield effects.RequestCertificate(entry.height)
             if entry.own is not None and entry.retries > 1:
                 yield effects.SendShare(entry.own, None)
         yield from self._sign_next()

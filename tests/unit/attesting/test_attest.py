@@ -14,6 +14,7 @@ from sequencer.attesting.attest import (
     AHEAD_SHARES_MAX,
     CERTIFIED_KEPT_MAX,
     OPEN_HEIGHTS_MAX,
+    RETRIES_MAX,
     AttestationCore,
 )
 from sequencer.attesting.effects import Effect
@@ -279,6 +280,27 @@ def test_a_lagging_height_that_nobody_has_certified_is_signed_in_the_end(shell: 
     shell.tell(events.CertificateReceived(shell.certificate(9), ValidatorIndex(1)))
     shell.due(4).tell(events.RetryPeriodPassed(), events.RetryPeriodPassed())
     assert shell.signed() == [4]
+
+
+def test_what_nobody_has_is_asked_for_ever_more_rarely(shell: Shell) -> None:
+    shell.tell(events.CertificateReceived(shell.certificate(9), ValidatorIndex(1)))
+    shell.due(4)
+    asked = []
+    for _ in range(20):
+        shell.out.clear()
+        asked.append(len(shell.tell(events.RetryPeriodPassed()).sent(effects.RequestCertificate)))
+    assert [period for period, count in enumerate(asked, 1) if count] == [1, 2, 4, 8, 16]
+
+
+def test_every_open_height_gets_its_turn_and_a_period_is_bounded(committee: Committee) -> None:
+    core = AttestationCore(committee.chain, None)
+    for height in range(1, 2 * RETRIES_MAX + 1):
+        core.step(events.AttestationDue(attestation(height)))
+    high = AttestationCertificate(attestation(999), (), bytes(96), committee.count)
+    core.step(events.CertificateVerified(high, ValidatorIndex(1), is_valid=True))
+    first, second = core.step(events.RetryPeriodPassed()), core.step(events.RetryPeriodPassed())
+    assert len(first) == len(second) == RETRIES_MAX
+    assert set(first) | set(second) == {effects.RequestCertificate(Height(h)) for h in range(1, 2 * RETRIES_MAX + 1)}
 
 
 def test_own_shares_are_sent_again_until_they_are_certified(shell: Shell) -> None:

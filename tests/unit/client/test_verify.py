@@ -115,6 +115,8 @@ def test_another_namespace_does_not_pass(run: ChainRun) -> None:
         verifier(run).verify([run.delivered(0, SECOND)], run.proof(4))
     with pytest.raises(UnprovedAnswer, match="wrong_namespace"):
         verifier(run).verify([run.delivered(0, SECOND)], run.proof(4, SECOND))
+    with pytest.raises(UnprovedAnswer, match="wrong_namespace"):
+        verifier(run).verify([run.delivered(0)], run.proof(4, SECOND))
 
 
 def test_another_chain_does_not_pass(run: ChainRun) -> None:
