@@ -236,6 +236,13 @@ def test_a_fork_between_batches_that_are_not_stored_yet_keeps_both() -> None:
     assert node.sync() == [KeepEvidence(ONE, Seq(2), second.digest, other.digest)]
 
 
+def test_the_other_half_of_a_fork_is_taken_however_full_the_lane_is() -> None:
+    node = desk(lane_batches_max=1)
+    (first,) = chain_of(1, 1)
+    node.push(first)
+    assert LaneForked(ONE) in node.push(seal(1, 1, None, b"other"))
+
+
 def test_what_was_being_stored_when_the_fork_showed_is_never_listed() -> None:
     node = desk()
     first, second = chain_of(1, 2)
@@ -456,10 +463,10 @@ def test_a_peer_is_sent_our_lane_from_the_head_of_its_hello() -> None:
         node.lanes.push_accepted(ONE, seq)
     assert sent == [3, 4]
     assert node.lanes.next_to_push(TWO) is None
-    node.step(LinkClosed(ONE))
-    assert node.lanes.next_to_push(ONE) is None
     node.link(1, heads=(3, 0, 0, 0))
     assert node.lanes.next_to_push(ONE) == 4
+    node.step(LinkClosed(ONE))
+    assert node.lanes.next_to_push(ONE) is None
 
 
 def test_a_peer_may_ask_to_go_back_but_not_all_the_time() -> None:
