@@ -10,6 +10,7 @@ Invariants:
 3. The node that answered last is asked first. No proxy, no credentials and no redirect: only the addresses given.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -124,5 +125,8 @@ async def open_transport(urls: Sequence[str], timeout_s: float) -> AsyncIterator
     timeout = httpx.Timeout(None, connect=min(CONNECT_SECONDS_MAX, timeout_s))
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
     headers = {"accept-encoding": "identity"}
-    async with httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, trust_env=False) as http:
+    # Loading the system's certificates takes 50 ms; a context without any serves plain HTTP and refuses all else.
+    needs_tls = any(url.startswith("https:") for url in urls)
+    tls = ssl.create_default_context() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, trust_env=False, verify=tls) as http:
         yield Transport(urls, http, timeout_s)

@@ -15,19 +15,20 @@ Invariants:
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
+import h11
 import structlog
 import trio
-from h11 import Request as H11Request
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState
+from hypercorn.typing import ASGIFramework, ConnectionState, H11SendableEvent
 from starlette.types import ASGIApp
 
 from sequencer.rpc.options import (
@@ -57,10 +58,23 @@ def http_config() -> Config:
 
 
 class _Http11(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1."""
+    """HTTP/1.1 that stays HTTP/1.1, and sends an answer's head together with the first of its body."""
 
-    async def _check_protocol(self, event: H11Request) -> None:
+    _head = b""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
         """An `Upgrade: h2c` is ignored, which RFC 9110 §7.8 allows."""
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        try:
+            data = self._head + (self.connection.send(event) or b"")
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        self._head = data if isinstance(event, h11.Response) else b""
+        if data and not self._head:
+            await self.send(RawData(data))
 
 
 class Connection:
@@ -72,12 +86,17 @@ class Connection:
         self._config = config
         self._context = context
         self._scope = trio.CancelScope()
-        self._idle = trio.CancelScope()
+        self._is_idle = True
         self._send_lock = trio.Lock()
 
     def end(self) -> None:
         """Ends the connection now, whatever it is doing."""
         self._scope.cancel()
+
+    def end_if_idle(self) -> None:
+        """Ends the connection now if it has no request in progress."""
+        if self._is_idle:
+            self.end()
 
     async def run(self) -> None:
         """Never raises, apart from cancellation."""
@@ -92,7 +111,6 @@ class Connection:
 
     async def _serve(self) -> None:
         async with TaskGroup() as task_group:
-            self._task_group = task_group
             self._protocol = _Http11(
                 self._application,
                 self._config,
@@ -104,7 +122,7 @@ class Connection:
                 _address(self._stream.socket.getsockname),
                 self._send,
             )
-            self._restart_idle(FIRST_REQUEST_SECONDS_MAX)
+            self._expect_request(FIRST_REQUEST_SECONDS_MAX)
             await self._receive()
             self.end()
 
@@ -123,9 +141,10 @@ class Connection:
             case RawData(data=data):
                 await self._send_data(data)
             case Updated(idle=True):
-                self._restart_idle(IDLE_SECONDS_MAX)
+                self._expect_request(IDLE_SECONDS_MAX)
             case Updated():
-                self._idle.cancel()
+                self._is_idle = False
+                self._scope.deadline = math.inf
             case Closed():
                 await self._finish()
             case _:
@@ -146,19 +165,9 @@ class Connection:
             await self._stream.send_eof()
         self.end()
 
-    def _restart_idle(self, seconds: float) -> None:
-        self._idle.cancel()
-        self._idle = trio.CancelScope(deadline=trio.current_time() + seconds)
-        self._task_group.spawn(self._end_when_idle, self._idle)
-
-    async def _end_when_idle(self, scope: trio.CancelScope) -> None:
-        stopping = False
-        with scope:
-            await self._context.terminated.wait()
-            stopping = True
-        # The scope also ends when a request begins; then its deadline has not passed.
-        if stopping or trio.current_time() >= scope.deadline:
-            self.end()
+    def _expect_request(self, seconds: float) -> None:
+        self._is_idle = True
+        self._scope.deadline = trio.current_time() + seconds
 
 
 def _address(look_up: Callable[[], Any]) -> tuple[str, int] | None:

@@ -59,6 +59,8 @@ class Server:
         """Accepts nothing more, lets requests end for at most `within_s` seconds, then closes what is left."""
         self._accepting.cancel()
         await self._context.terminated.set()
+        for connection in self._connections:
+            connection.end_if_idle()
         if not self._connections:
             self._idle.set()
         with trio.move_on_after(within_s):
