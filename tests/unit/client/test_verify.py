@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consensus.encoding import u64
+from consensus.merkle import merkle_root
 from consensus.numbers import (
     GENESIS_EPOCH,
     ZERO_HASH,
@@ -20,12 +21,15 @@ from consensus.numbers import (
     Seq,
     ValidatorIndex,
 )
+from consensus.vocabulary.attestation import Attestation, make_certificate
 from consensus.vocabulary.batch import transaction_id
+from consensus.vocabulary.block import NamespaceBlock, SectionKind, namespace_leaf
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.errors import ClientError, UnprovedAnswer
 from sequencer.client.verify import NamespaceVerifier, VerifiedBlock, verify_position, verify_receipt
 from sequencer.client.wire import (
     DeliveredBlock,
+    NamespaceProof,
     namespace_block_from_json,
     namespace_block_to_json,
     proof_from_json,
@@ -322,6 +326,48 @@ def test_a_receipt_with_another_place_than_its_batch_convicts(run: ChainRun, blo
     lying = replace(honest, seq=Seq(9)).sign(run.committee.chain, run.committee.node_keys[0])
     with pytest.raises(UnprovedAnswer, match="receipt_contradicted"):
         verify_position(run.committee.chain, lying, 0, header_of(run, honest), blocks[0])
+
+
+def attested(run: ChainRun, block: NamespaceBlock) -> tuple[DeliveredBlock, NamespaceProof]:
+    """A block with the runs of block 0 that the whole committee attests, whatever it says."""
+    block_hash = block.hash(run.committee.chain.domain)
+    root = merkle_root([namespace_leaf(block.namespace, block.index, block_hash)])
+    statement = Attestation(GENESIS_EPOCH, block.height, block.block_id, root)
+    digest = statement.signing_digest(run.committee.chain.domain)
+    shares = {ValidatorIndex(index): key.sign(digest) for index, key in enumerate(run.committee.bls_keys)}
+    certificate = make_certificate(statement, shares, run.committee.count)
+    delivered = replace(run.delivered(0), block=block, hash=block_hash)
+    return delivered, NamespaceProof(certificate, (), block.namespace, block.index, block_hash)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"item_count": 3}, "wrong_data"), ({"byte_count": 1}, "wrong_data"), ({"root": ZERO_HASH}, "wrong_data")],
+)
+def test_a_section_that_is_not_its_bytes_is_refused_although_it_is_attested(
+    run: ChainRun, change: dict[str, Any], reason: str
+) -> None:
+    block = run.delivered(0).block
+    section = replace(block.sections[0], **change)
+    delivered, proof = attested(run, replace(block, sections=(section,), data_root=merkle_root([section.encode()])))
+    with pytest.raises(UnprovedAnswer, match=reason):
+        verifier(run).verify([delivered], proof)
+
+
+def test_a_data_root_that_is_not_its_sections_is_refused_although_it_is_attested(run: ChainRun) -> None:
+    delivered, proof = attested(run, replace(run.delivered(0).block, data_root=ZERO_HASH))
+    with pytest.raises(UnprovedAnswer, match="wrong_data_root"):
+        verifier(run).verify([delivered], proof)
+
+
+def test_sections_that_are_not_in_use_are_refused_although_they_are_attested(run: ChainRun) -> None:
+    block = run.delivered(0).block
+    forced = replace(block.sections[0], section=SectionKind.FORCED)
+    sections = (forced, block.sections[0])
+    data_root = merkle_root([section.encode() for section in sections])
+    delivered, proof = attested(run, replace(block, sections=sections, data_root=data_root))
+    with pytest.raises(UnprovedAnswer, match="unknown_section"):
+        verifier(run).verify([delivered], proof)
 
 
 def test_a_delivered_block_names_its_own_hash(run: ChainRun) -> None:
