@@ -81,7 +81,17 @@ def _ask_for_high(state: State, entry: TC) -> None:
         want_tip(state, high.tip_id, holders, certified=False)
 
 
+def _is_pacing(state: State) -> bool:
+    """Whether a short wait is under way, which nothing that arrives can shorten."""
+    deadline = state.deadlines.get(Timer.PROPOSE)
+    if deadline is None or state.now.mono_ms >= deadline:
+        return False
+    return deadline <= state.current.entered_mono_ms + state.timing.min_block_interval_loaded_ms
+
+
 def _propose_fresh(state: State, justify: QC, fresh: TC | None) -> None:
+    if _is_pacing(state):
+        return
     state.reports.add(make_report(state, state.view))
     reports = state.reports.smallest_quorum(state.view, justify.body.ts_ms)
     if reports is None:
