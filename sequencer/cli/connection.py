@@ -44,6 +44,10 @@ def find_node(url: str | None, home: Path) -> Node:
     if not config_file_path(home).exists():
         raise UsageFault(f"which node? There is none in {home}; name one with --url, or its directory with --home")
     config = load_config(home)
+    if config.rpc.port == 0:
+        raise UsageFault(
+            f"the node in {home} picks its RPC port when it starts; its log says which: give it with --url"
+        )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.rpc.host, config.rpc.host)  # noqa: S104 (not listened on)
     address = f"[{host}]:{config.rpc.port}" if ":" in host else f"{host}:{config.rpc.port}"
     return Node(f"http://{address}", load_genesis(config.genesis_file) if config.genesis_file.exists() else None)

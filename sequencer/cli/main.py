@@ -92,6 +92,10 @@ def _report(error: BaseException) -> int | None:
         case ConfigError() | KeysError():
             say(f"sequencer: {error}")
             return ExitCode.USAGE
+        case OSError():
+            # A directory that cannot be written, a disk that is full: the system's words say more than a traceback.
+            say(f"sequencer: {error}")
+            return ExitCode.FAILURE
         case NodeUnreachable():
             say(f"sequencer: the node cannot be reached: {printable(error)}")
             return ExitCode.FAILURE

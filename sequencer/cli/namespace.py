@@ -1,9 +1,8 @@
 """`sequencer namespace`: the rollups of a chain and their blocks."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,10 +62,7 @@ def follow(  # noqa: PLR0913, PLR0917 (options of a command line)
         from contextlib import aclosing
 
         left = count
-        blocks = cast(
-            "AsyncGenerator[FollowedBlock, None]", client.follow_namespace(namespace_id, NamespaceIndex(from_index))
-        )
-        async with aclosing(blocks):
+        async with aclosing(client.follow_namespace(namespace_id, NamespaceIndex(from_index))) as blocks:
             async for block in blocks:
                 _print_block(block, transactions, as_json)
                 left = None if left is None else left - 1

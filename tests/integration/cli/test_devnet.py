@@ -224,11 +224,14 @@ def test_validators_that_never_get_ready_end_the_wait_with_the_reason(start):
     first.description()
     first.stop()
     (first.home / "validator-1" / "unready").touch()
-    devnet = start("--ready-timeout", "1")
-    assert devnet.process.wait(PATIENCE_S) == 1
-    assert "1 of 2 validators ready" in devnet.shown()
-    assert "no_quorum" in devnet.shown()
-    assert not (devnet.home / "devnet.json").exists()
+    patient = start()
+    eventually(lambda: "1 of 2 validators ready; validator-1: " in patient.shown(), "the progress")
+    eventually(lambda: "no_quorum" in patient.shown(), "the reason")
+    assert patient.stop() == 0
+    hasty = start("--ready-timeout", "1")
+    assert hasty.process.wait(PATIENCE_S) == 1
+    assert "after 1 s" in hasty.shown()
+    assert not (hasty.home / "devnet.json").exists()
 
 
 def test_a_directory_with_something_else_is_left_alone(start, tmp_path):

@@ -140,6 +140,21 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         main(["version"])
 
 
+def test_what_the_system_refuses_is_one_message(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["devnet", "--home", str(tmp_path / "file" / "net")]) == 1
+    assert main(["init", "--home", str(tmp_path / "file" / "home")]) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 2
+    assert str(tmp_path / "file") in shown
+
+
+def test_a_port_that_is_picked_at_the_start_is_not_guessed(tmp_path, capsys):
+    assert main(["init", "--home", str(tmp_path), "--set", "rpc.port=0"]) == 0
+    assert main(["status", "--home", str(tmp_path)]) == 2
+    assert "--url" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "error",
     [KeyboardInterrupt(), BaseExceptionGroup("tasks", [BaseExceptionGroup("more", [KeyboardInterrupt()])])],
