@@ -20,7 +20,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Digest, Hash, Milliseconds, Seq, ValidatorIndex
 from consensus.ordering.effective import OrderedBatch
 from consensus.replica import events as replica_events
-from consensus.replica.effects import CommittedBlock, NeedBatches
+from consensus.replica.effects import CommittedBlock, NeedBatches, NeededBatch
 from consensus.vocabulary.batch import Batch
 from p2p.errors import PeerFault, RequestFailed
 from p2p.host import ValidatorHost
@@ -42,6 +42,7 @@ from storage.segments import BatchRecord
 PUSH_PAUSE_S = 0.01  # after a refused send
 FETCH_TIMEOUT_MS = 5_000
 OWN_DIGESTS_MAX = 1_024
+WISH_AGAIN_S = 2.0  # execution waits for a batch this long before it asks once more
 
 _log = structlog.get_logger("lanes")
 
@@ -337,11 +338,16 @@ class LaneDriver:
         self.handle(events.BatchesNeeded(needed.batches))
 
     async def until_held(self, batches: Sequence[OrderedBatch]) -> None:
-        """Returns once all of these are on our disk."""
+        """Returns once all of these are on our disk. A wish that got lost is wished again, of everybody."""
+        others = tuple(ValidatorIndex(peer) for peer in range(self._chain.validator_set.count) if peer != self._index)
         for batch in batches:
             while not self._log.contains(batch.digest):
                 event = self._waiting_held.setdefault(batch.digest, trio.Event())
-                await event.wait()
+                with trio.move_on_after(WISH_AGAIN_S) as patience:
+                    await event.wait()
+                if patience.cancelled_caught:
+                    needed = NeededBatch(batch.lane, batch.seq, batch.digest, others)
+                    self.handle(events.BatchesNeeded((needed,)))
 
     @property
     def missing_count(self) -> int:
