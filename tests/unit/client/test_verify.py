@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from consensus.encoding import u64
 from consensus.merkle import merkle_root
 from consensus.numbers import (
     GENESIS_EPOCH,
     ZERO_HASH,
-    Digest,
     Hash,
     Milliseconds,
     NamespaceId,
@@ -80,6 +78,16 @@ def test_a_proof_without_new_blocks_shows_that_there_are_none(run: ChainRun) -> 
     assert follower.verify([], run.proof(1)) == ()
     with pytest.raises(UnprovedAnswer, match="gap"):  # at height 3 there is another one
         follower.verify([], run.proof(3))
+
+
+def test_an_older_proof_takes_nothing_back() -> None:
+    run = ChainRun(Committee())
+    run.block(60, run.data(0, b"one"))
+    run.block(120, run.data(0, b"other", namespace=SECOND))
+    follower = verifier(run)
+    follower.verify([run.delivered(0)], run.proof(2))
+    assert follower.verify([], run.proof(1)) == ()
+    assert (follower.next_index, follower.height) == (1, 2)
 
 
 def test_a_client_may_start_in_the_middle_without_knowing_the_predecessor(run: ChainRun) -> None:
@@ -316,9 +324,13 @@ def test_the_header_must_be_the_receipts_batch(run: ChainRun, blocks: tuple[Veri
             verify_position(chain, made, 0, wrong, blocks[0])
     with pytest.raises(UnprovedAnswer, match="wrong_batch"):
         verify_position(chain, made, 1, header, blocks[0])
-    unsigned = replace(made, signature=b"", batch=Digest(header[:32]))
-    with pytest.raises(UnprovedAnswer):
-        verify_position(chain, unsigned, 0, u64(1), blocks[0])
+
+
+def test_a_position_without_a_signed_promise_is_none(run: ChainRun, blocks: tuple[VerifiedBlock, ...]) -> None:
+    made = receipt(run, 0, 1, [item(b"one", 0)])
+    forged = replace(made, signature=made.signature[:10] + bytes(55))
+    with pytest.raises(UnprovedAnswer, match="bad_signature"):
+        verify_position(run.committee.chain, forged, 0, header_of(run, made), blocks[0])
 
 
 def test_a_receipt_with_another_place_than_its_batch_convicts(run: ChainRun, blocks: tuple[VerifiedBlock, ...]) -> None:
