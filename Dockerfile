@@ -1,9 +1,9 @@
 # One image for every validator. Build: docker build --network host -t shared-sequencer .
 
 FROM python:3.11-slim-bookworm AS build
-# libp2p needs fastecdsa and miniupnpc, which have no wheels in the locked versions and are compiled here.
+# libp2p needs fastecdsa, which has no wheel in the locked version and is compiled here.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev libgmp-dev make \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev libgmp-dev \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/sequencer
 ENV PATH=/opt/sequencer/bin:$PATH \
