@@ -6,6 +6,8 @@ Refuses to do: decide what is attested (`sequencer/execution`) or what counts (`
 Invariants:
 1. An own share leaves only after it is synced.
 2. BLS never runs on the event loop, and its queue is bounded by what the core keeps.
+3. Peers are asked beside that work, at most REQUESTS_MAX at once and each height once at a time: one that is silent
+   holds up no signature.
 """
 
 from collections import deque
@@ -35,8 +37,10 @@ from storage.database import Database
 
 RETRY_PERIOD_S = 1.0
 REQUEST_TIMEOUT_MS = 2_000
+REQUESTS_MAX = 8
 CERTIFICATE_BYTES_MAX = 1_024
-_Work = effects.SignAttestation | effects.AggregateShares | effects.VerifyShares | effects.VerifyCertificate
+_Computed = effects.SignAttestation | effects.AggregateShares | effects.VerifyShares | effects.VerifyCertificate
+_Work = _Computed | effects.SaveShare | effects.SaveCertificate
 
 _log = structlog.get_logger("attesting")
 
@@ -67,8 +71,11 @@ class AttestingDriver:
         self._failpoints = failpoints
         self._host: ValidatorHost | None = None
         self._limiter = trio.CapacityLimiter(1)
-        self._work: deque[_Work | effects.SaveShare | effects.SaveCertificate | effects.RequestCertificate] = deque()
+        self._work: deque[_Work] = deque()
         self._arrived = trio.Event()
+        self._wanted: dict[Height, None] = {}  # certificates to ask for, in order
+        self._asking: set[Height] = set()
+        self._wanted_more = trio.Event()
         self._turn = 0
 
     def attach(self, host: ValidatorHost) -> None:
@@ -117,10 +124,11 @@ class AttestingDriver:
                 | effects.VerifyShares()
                 | effects.VerifyCertificate()
                 | effects.SaveCertificate()
-                | effects.RequestCertificate()
             ):
                 self._work.append(effect)
                 self._arrived.set()
+            case effects.RequestCertificate():
+                self._want(effect.height)
             case _:
                 assert_never(effect)
 
@@ -159,19 +167,17 @@ class AttestingDriver:
             await trio.sleep(RETRY_PERIOD_S)
             self.handle(events.RetryPeriodPassed())
 
-    async def _do(self, work: _Work | effects.SaveShare | effects.SaveCertificate | effects.RequestCertificate) -> None:
+    async def _do(self, work: _Work) -> None:
         match work:
             case effects.SaveShare():
                 await self._save_share(work.share)
             case effects.SaveCertificate():
                 await self._save_certificate(work.certificate)
-            case effects.RequestCertificate():
-                await self._request(work.height)
             case _:
                 event = await trio.to_thread.run_sync(self._compute, work, limiter=self._limiter)
                 self.handle(event)
 
-    def _compute(self, work: _Work) -> events.Event:
+    def _compute(self, work: _Computed) -> events.Event:
         match work:
             case effects.SignAttestation():
                 share = certify.sign_attestation(self._chain, self._key, self._index, work.attestation)
@@ -200,6 +206,31 @@ class AttestingDriver:
         self._metrics.set(table.ATTESTING_HEIGHT, self.core.certified_height)
         self._metrics.set(table.CONSENSUS_HEIGHT, self.core.certified_height, "attested")
         self._certified(certificate)
+
+    # certificates of others
+
+    def _want(self, height: Height) -> None:
+        if height not in self._asking:
+            self._wanted[height] = None
+            self._wanted_more.set()
+
+    async def run_requests(self) -> None:
+        """Asks peers for certificates, for ever."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(REQUESTS_MAX):
+                nursery.start_soon(self._run_asking)
+
+    async def _run_asking(self) -> None:
+        while True:
+            if not self._wanted:
+                self._wanted_more = trio.Event() if self._wanted_more.is_set() else self._wanted_more
+                await self._wanted_more.wait()
+                continue
+            height = next(iter(self._wanted))
+            del self._wanted[height]
+            self._asking.add(height)
+            await self._request(height)
+            self._asking.discard(height)
 
     async def _request(self, height: Height) -> None:
         """Asks the next connected peer, each time another."""

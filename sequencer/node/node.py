@@ -146,6 +146,7 @@ class Node:
                 self._lanes.run,
                 self._execution.run,
                 self._attesting.run,
+                self._attesting.run_requests,
                 self._attesting.run_retries,
                 self._submissions.run_sealing,
                 self._submissions.run_expiry,
