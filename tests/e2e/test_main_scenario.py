@@ -6,6 +6,7 @@ import trio
 from tests.e2e.chain_audit import audit, check_every_proof, check_positions, settle
 from tests.e2e.load import Ledger, Load
 from tests.e2e.network import note
+from tests.e2e.tampering import check_tampering
 
 pytestmark = pytest.mark.e2e
 
@@ -49,9 +50,13 @@ async def run_scenario(network, *, transactions, items, frozen_s):
     assert len(chains) == 2
     for node in nodes:
         assert await check_every_proof(node, chains) > 0
+    namespace = network.chain.namespaces[0].id
+    last = chains[namespace].verified[-1]
+    falsified = await check_tampering(nodes[3], namespace, last.block.index, last.block.prev_hash)
     await network.stop()
     check_positions(nodes[0], chains, ledger)
     note(f"{len(ledger.promises)} receipts, {len(ledger.sent)} sent, failures {dict(ledger.failures)}")
+    note(f"{falsified} falsifications of one block and its proof refused")
 
 
 @pytest.mark.timeout(600)
