@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sequencer.cli.devnet import prepare
+
 COMMAND = (sys.executable, str(Path(__file__).with_name("devnet_with_fake_nodes.py")), "devnet")
 PATIENCE_S = 60
 
@@ -73,6 +75,13 @@ def start(tmp_path):
     yield run
     for devnet in started:
         devnet.stop(signal.SIGKILL)
+
+
+def made(tmp_path, count):
+    """A network that was never started, where `start` looks for one."""
+    home = tmp_path / "net"
+    prepare(home, count, None, 0, {})
+    return home
 
 
 def pids(description):
@@ -181,11 +190,9 @@ def test_no_validator_is_left_when_the_command_itself_is_killed(start):
     eventually(lambda: not any(is_alive(pid) for pid in pids(description)), "the end of the children")
 
 
-def test_a_deaf_validator_is_killed_by_the_second_signal(start):
-    first = start("--base-port", "0", "--validators", "2")
-    assert first.description()
-    first.stop()
-    (first.home / "validator-1" / "deaf").touch()
+def test_a_deaf_validator_is_killed_by_the_second_signal(start, tmp_path):
+    home = made(tmp_path, 2)
+    (home / "validator-1" / "deaf").touch()
     devnet = start()
     description = devnet.description()
     devnet.process.send_signal(signal.SIGINT)
@@ -195,12 +202,10 @@ def test_a_deaf_validator_is_killed_by_the_second_signal(start):
     assert not is_alive(pids(description)[1])
 
 
-def test_too_few_validators_to_begin_is_a_failure_with_their_last_words(start):
-    first = start("--base-port", "0", "--validators", "4")
-    first.description()
-    first.stop()
+def test_too_few_validators_to_begin_is_a_failure_with_their_last_words(start, tmp_path):
+    home = made(tmp_path, 4)
     for index in (0, 1):
-        (first.home / f"validator-{index}" / "refuse").touch()
+        (home / f"validator-{index}" / "refuse").touch()
     devnet = start()
     assert devnet.process.wait(PATIENCE_S) == 1
     shown = devnet.shown()
@@ -210,20 +215,16 @@ def test_too_few_validators_to_begin_is_a_failure_with_their_last_words(start):
     assert "2 of 4 validators are running, 3 are needed" in shown
 
 
-def test_one_that_refuses_does_not_keep_the_others_from_beginning(start):
-    first = start("--base-port", "0", "--validators", "4")
-    first.description()
-    first.stop()
-    (first.home / "validator-2" / "refuse").touch()
+def test_one_that_refuses_does_not_keep_the_others_from_beginning(start, tmp_path):
+    home = made(tmp_path, 4)
+    (home / "validator-2" / "refuse").touch()
     description = start().description()
     assert [pid is None for pid in pids(description)] == [False, False, True, False]
 
 
-def test_validators_that_never_get_ready_end_the_wait_with_the_reason(start):
-    first = start("--base-port", "0", "--validators", "2")
-    first.description()
-    first.stop()
-    (first.home / "validator-1" / "unready").touch()
+def test_validators_that_never_get_ready_end_the_wait_with_the_reason(start, tmp_path):
+    home = made(tmp_path, 2)
+    (home / "validator-1" / "unready").touch()
     patient = start()
     eventually(lambda: "1 of 2 validators ready; validator-1: " in patient.shown(), "the progress")
     eventually(lambda: "no_quorum" in patient.shown(), "the reason")
