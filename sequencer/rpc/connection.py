@@ -103,9 +103,9 @@ class Connection:
         try:
             with self._scope:
                 await self._serve()
-        except Exception as error:  # noqa: BLE001
+        except* Exception as errors:  # noqa: BLE001
             # A fault of the HTTP library that this client has found costs this client its connection.
-            _log.warning("http_connection_failed", error=repr(error))
+            _log.warning("http_connection_failed", error=repr(errors.exceptions))
         finally:
             await trio.aclose_forcefully(self._stream)
 

@@ -9,8 +9,8 @@ from storage.errors import StorageFault
 FATAL = (BrokenInvariant, StorageFault)
 
 
-def is_fatal(error: BaseException) -> bool:
-    """Whether the error, or one inside a group of errors, is a broken invariant or a storage fault."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(is_fatal(inner) for inner in error.exceptions)
-    return isinstance(error, FATAL)
+def find_fatal(error: Exception) -> Exception | None:
+    """The broken invariant or storage fault that the error is, or that stands in a group of errors; else None."""
+    if isinstance(error, ExceptionGroup):
+        return next((found for inner in error.exceptions if (found := find_fatal(inner)) is not None), None)
+    return error if isinstance(error, FATAL) else None

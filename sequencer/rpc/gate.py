@@ -17,7 +17,7 @@ import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sequencer.rpc.connection import STATE_KEY
-from sequencer.rpc.faults import is_fatal
+from sequencer.rpc.faults import find_fatal
 from sequencer.rpc.options import DRAIN_BYTES_MAX, DRAIN_SECONDS_MAX
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -50,9 +50,10 @@ class Gate:
         exchange = _Exchange(scope, receive, send)
         try:
             await self._application(scope, exchange.receive, exchange.send)
-        except Exception as error:  # noqa: BLE001 (the border: a request never ends the node, a fatal fault does)
-            if is_fatal(error):
-                self._crash(error)
+        except* Exception as errors:  # noqa: BLE001 (a group may also hold a cancellation, which goes on)
+            fatal = find_fatal(errors)
+            if fatal is not None:
+                self._crash(fatal)
             else:
                 _log.exception("http_request_failed", path=scope["path"])
         if exchange.is_end_held and not await exchange.drain():

@@ -22,7 +22,7 @@ from sequencer.client.wire import receipt_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.discovery import DISCOVER, openrpc_document
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.faults import is_fatal
+from sequencer.rpc.faults import find_fatal
 from sequencer.rpc.method import Method
 from sequencer.rpc.methods import METHODS
 from sequencer.rpc.options import BATCH_ANSWER_BYTES_MAX
@@ -110,7 +110,7 @@ class JsonRpc:
         except RequestRefused as refused:
             answer = self._refuse(label, identity, refused)
         except Exception as error:
-            if is_fatal(error):
+            if find_fatal(error) is not None:
                 raise
             _log.exception("rpc_call_failed", method=label)
             answer = self._refuse(label, identity, RequestRefused("internal"))
