@@ -97,6 +97,7 @@ class NodeService:
         self._lanes = lanes
         self._links = links
         self._host = host
+        self._namespaces = chain.namespace_ids()
         self._behind = _Since()
         self._lacking = _Since()
 
@@ -107,7 +108,7 @@ class NodeService:
 
     def is_namespace(self, namespace: NamespaceId) -> bool:
         """Whether it is registered."""
-        return namespace in self._chain.namespace_ids()
+        return namespace in self._namespaces
 
     async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
         """See `Submissions.submit`."""

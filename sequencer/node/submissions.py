@@ -68,6 +68,7 @@ class Submissions:
         self._index = index
         self._key = key
         self.mempool = Mempool(chain, index, bounds)
+        self._namespaces = chain.namespace_ids()
         self._lanes = lanes
         self._first_receipt = first_receipt
         self._metrics = metrics
@@ -89,7 +90,7 @@ class Submissions:
         """See `Service.submit`."""
         if not self.is_accepting:
             raise RequestRefused("not_accepting")
-        if namespace not in self._chain.namespace_ids():
+        if namespace not in self._namespaces:
             raise RequestRefused("unknown_namespace")
         submission = self.mempool.submit(namespace, items, read_now())
         self._count(namespace, items, [number for number, _ in submission.admitted], submission.refused)
