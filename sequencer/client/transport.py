@@ -12,7 +12,7 @@ Invariants:
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,6 +36,21 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's bytes, in one piece. The library's own is a generator, left unfinished by a broken connection."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class Transport:
@@ -102,7 +117,10 @@ class Transport:
 
     async def _receive(self, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         method = "GET" if body is None else "POST"
-        async with self._http.stream(method, url, content=body, headers=dict(headers)) as response:
+        request = self._http.build_request(method, url, content=body, headers=dict(headers))
+        if body is not None:
+            request.stream = _Body(body)
+        async with aclosing(await self._http.send(request, stream=True)) as response:
             parts: list[bytes] = []
             size = 0
             # Not a break: the library's generators are only unwound properly by an exception from inside.
