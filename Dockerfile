@@ -1,26 +1,27 @@
-# One image for every validator. Build: docker build --network host -t shared-sequencer .
+# One image for every validator. `docker-compose up` builds it; by hand: docker build -t shared-sequencer .
 
 FROM python:3.11-slim-bookworm AS build
-# libp2p needs fastecdsa, which has no wheel in the locked version and is compiled here.
+# libp2p needs fastecdsa, which comes as C source only; compilers stay in this stage.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev libgmp-dev \
+    && apt-get install --yes --no-install-recommends gcc g++ libc6-dev libgmp-dev \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/sequencer
 ENV PATH=/opt/sequencer/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# The packages first, in the locked versions and without those for development: they change seldom.
-COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-        > dependencies.txt \
-    && pip install --quiet --requirement dependencies.txt --constraint requirements.lock
-COPY README.md LICENSE ./
+# The locked packages first, since they change seldom: every file is checked against its hash before it is built or used.
+COPY requirements.lock ./
+RUN pip wheel --quiet --use-pep517 --require-hashes --wheel-dir /wheels --requirement requirements.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY consensus consensus
 COPY p2p p2p
 COPY storage storage
 COPY sequencer sequencer
-RUN pip install --quiet --no-deps .
+# From here on without an index: the project is built with the locked hatchling, and of the locked packages only those
+# that it needs itself are installed, not those for development.
+RUN pip wheel --quiet --no-index --find-links /wheels --no-deps --wheel-dir /wheels . \
+    && pip install --quiet --no-index --find-links /wheels shared-sequencer
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 1000 sequencer \
@@ -32,6 +33,8 @@ ENV PATH=/opt/sequencer/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 1000:1000
 WORKDIR /var/lib/sequencer
+# A shared library that this stage lacks ends the build here and not a validator later.
+RUN python -c "import sequencer.node.node"
 # peers, JSON-RPC, metrics
 EXPOSE 9000 8645 9464
 ENTRYPOINT ["sequencer"]
