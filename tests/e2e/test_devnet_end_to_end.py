@@ -112,6 +112,7 @@ async def test_a_killed_devnet_leaves_no_orphan_and_the_next_carries_on(start):
     assert await second.stop() == 0
 
 
+@pytest.mark.slow
 async def test_other_servers_on_the_usual_ports_do_no_harm(start):
     """Two networks beside each other, and something on port 9000, as when tests run beside a devnet."""
     with socket.socket() as busy:

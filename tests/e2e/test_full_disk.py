@@ -59,7 +59,8 @@ class FileSizeLimit:
         pass
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [SmallVolume, FileSizeLimit])
 async def test_a_full_disk_stops_the_node_and_room_lets_it_catch_up(make_network, kind):
     network = make_network(settings={"storage.segment_bytes": 4 * 1024 * 1024})

@@ -10,6 +10,9 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+# The default suite runs one of each kind.
+slow = pytest.mark.slow
+
 
 @pytest.fixture
 def network(make_network):
@@ -36,7 +39,7 @@ async def run_once(node):
     assert await node.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["p2p", "rpc", "metrics"])
+@pytest.mark.parametrize("name", ["p2p", pytest.param("rpc", marks=slow), pytest.param("metrics", marks=slow)])
 async def test_a_port_in_use(network, name):
     (node,) = network.nodes
     port = {"p2p": node.p2p_port, "rpc": node.rpc_port, "metrics": node.metrics_port}[name]
@@ -48,8 +51,15 @@ async def test_a_port_in_use(network, name):
     await node.until_ready()
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-@pytest.mark.parametrize("name", ["node.key", "bls.key"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("node.key", 0o640),
+        pytest.param("node.key", 0o604, marks=slow),
+        pytest.param("bls.key", 0o640, marks=slow),
+        pytest.param("bls.key", 0o660, marks=slow),
+    ],
+)
 async def test_a_key_that_others_can_read(network, name, mode):
     (node,) = network.nodes
     path = node.home / "keys" / name
@@ -58,6 +68,7 @@ async def test_a_key_that_others_can_read(network, name, mode):
     assert f"chmod 600 {path}" in said
 
 
+@slow
 @pytest.mark.parametrize("name", ["node.key", "bls.key"])
 async def test_a_key_that_is_missing_or_no_key(network, name):
     (node,) = network.nodes
@@ -72,6 +83,7 @@ async def test_a_key_that_is_missing_or_no_key(network, name):
     assert secret.strip() not in said
 
 
+@slow
 async def test_another_validators_bls_key(make_network):
     network = make_network(2)
     first, second = network.nodes
@@ -102,6 +114,7 @@ async def test_another_chains_genesis_over_this_chains_data(network):
     await node.until_ready()
 
 
+@slow
 async def test_keys_that_were_used_on_another_chain(network):
     (node,) = network.nodes
     await run_once(node)
@@ -111,6 +124,7 @@ async def test_keys_that_were_used_on_another_chain(network):
     assert "keys are never shared between chains" in await refused(node)
 
 
+@slow
 async def test_a_genesis_that_cannot_be_used(network):
     (node,) = network.nodes
     genesis = node.home / "config" / "genesis.toml"
@@ -137,6 +151,7 @@ async def test_keys_of_the_configuration_that_no_option_has(network):
     assert "`sequencer init` makes one" in await refused(node)
 
 
+@slow
 async def test_options_on_the_command_line_that_do_not_exist(network):
     (node,) = network.nodes
     assert "rpc.prot (flag): no such option" in await refused(node, "--set", "rpc.prot=1")
@@ -173,6 +188,7 @@ async def test_a_used_key_without_its_safety_record(network):
     await node.until_ready()
 
 
+@slow
 async def test_a_damaged_mark_of_use(network):
     (node,) = network.nodes
     await run_once(node)
@@ -188,6 +204,7 @@ def damage(path, place=0.5, size=64):
         file.write(b"\xa5" * size)
 
 
+@slow
 async def test_a_damaged_database(network):
     (node,) = network.nodes
     await run_once(node)
@@ -215,6 +232,7 @@ async def test_a_damaged_database(network):
     await node.until_ready()
 
 
+@slow
 async def test_damaged_batches(network):
     (node,) = network.nodes
     await run_once(node)
