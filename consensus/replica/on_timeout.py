@@ -2,7 +2,8 @@
 
 Invariants:
 1. Taken only from the signer's own link: the envelope is unsigned.
-2. At leader(view + 1) a timeout that names a tip counts once the tip is held; elsewhere its signature suffices.
+2. At leader(view + 1) a timeout that names a tip counts once the tip is held, or once the committed chain has passed
+   it; elsewhere its signature suffices.
 3. A body that contradicts the tip it names mutes the peer that delivered it ▲; a missing tip means wait and ask.
 """
 
@@ -72,6 +73,8 @@ def _counts(state: State, timeout: Timeout) -> bool:
     body = timeout.body
     if not body.names_tip or state.leader(timeout.view + 1) != state.me:
         return True
+    if body.tip_view <= state.tree.committed_view:
+        return True  # a quorum has voted beyond it, so no TC has it as its high and its tip is not needed
     tip = state.tree.get(body.tip_id)
     if tip is None:
         want_tip(state, body.tip_id, (timeout.signer,), certified=False)

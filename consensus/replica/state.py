@@ -316,6 +316,7 @@ def recover(chain: Genesis, key: NodeKey, timing: ReplicaTiming, recovered: Reco
         reports=ReportPool(validators),
         entry=validity.genesis_qc,
         high_qc=validity.genesis_qc,
+        processed_ts_ms=chain.time_ms,
     )
     state.keep_qc(validity.genesis_qc)
     _recover_chain(state, recovered)
@@ -341,7 +342,7 @@ def _recover_record(state: State, record: SafetyRecord, recovered: Recovered) ->
     state.voted_view, state.vote = record.voted_view, record.vote
     state.timeout_view, state.timeout = record.timeout_view, record.timeout
     state.proposed_view, state.proposal = record.proposed_view, record.proposal
-    state.processed_ts_ms = record.high_qc.body.ts_ms
+    state.processed_ts_ms = max(state.processed_ts_ms, record.high_qc.body.ts_ms)
     state.keep_qc(record.high_qc)
     if isinstance(record.entry, QC):
         state.keep_qc(record.entry)

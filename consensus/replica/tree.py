@@ -10,6 +10,7 @@ Invariants:
 3. Tips of views up to the committed block's are dropped.
 """
 
+import heapq
 from collections import OrderedDict
 
 from consensus import limits
@@ -34,6 +35,7 @@ class TipTree:
         self._cuts: dict[BlockId, Cut] = {}
         self._ordered: dict[BlockId, tuple[Effective, tuple[OrderedBatch, ...]]] = {}
         self._loose: OrderedDict[BlockId, View] = OrderedDict()
+        self._by_view: list[tuple[View, BlockId]] = []  # a heap of all that was added and no commit has passed
         self.committed_id = committed_id
         self.committed_height = height
         self.committed_view = view
@@ -60,6 +62,7 @@ class TipTree:
             if len(self._loose) > limits.TIPS_UNCOMMITTED_MAX:
                 self._drop(next(iter(self._loose)))
         self._tips[tip.id] = tip
+        heapq.heappush(self._by_view, (tip.view, tip.id))
         if cut is not None:
             self._cuts[tip.id] = cut
         return True
@@ -123,6 +126,6 @@ class TipTree:
         ordered = self._ordered.get(tip.id) or order_cut(self.effective, tip, self.cut_of(tip))
         self.committed_id, self.effective = tip.id, ordered[0]
         self.committed_height, self.committed_view = tip.header.height, tip.view
-        for tip_id in [known.id for known in self._tips.values() if known.view <= tip.view]:
-            self._drop(tip_id)
+        while self._by_view and self._by_view[0][0] <= tip.view:
+            self._drop(heapq.heappop(self._by_view)[1])
         return ordered
