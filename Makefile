@@ -84,9 +84,12 @@ e2e: $(STAMP) ## run the end-to-end tests, the slow ones too: real processes on 
 	@$(BIN)/python -m pytest tests/e2e -m "not docker" $(ARGS)
 
 .PHONY: e2e-docker
-e2e-docker: $(STAMP) ## run the tests that need a Docker daemon
-	@command -v docker >/dev/null || { echo "docker is missing. On Debian or Ubuntu: apt-get install docker.io" >&2; exit 1; }
-	@$(BIN)/python -m pytest -m docker $(ARGS)
+e2e-docker: $(STAMP) ## build the image and test docker-compose.yml; needs a Docker daemon, takes minutes
+	@command -v docker >/dev/null || { echo "docker is missing. On Debian: apt-get install docker.io" >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "The Docker daemon does not answer; docker info says why." >&2; exit 1; }
+	@docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || { \
+		echo "Compose is missing. On Debian: apt-get install docker-compose" >&2; exit 1; }
+	@$(BIN)/python -m pytest tests/e2e -m docker $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## check style, format, types and the direction of imports
@@ -106,7 +109,7 @@ bench: $(STAMP) ## run the benchmarks and compare with the last recorded run
 
 .PHONY: mutants
 mutants: $(STAMP) ## break the protocol's rules one at a time and check that the simulator notices
-	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the dependencies again and rewrite requirements.lock (ARGS=--upgrade for newer versions)

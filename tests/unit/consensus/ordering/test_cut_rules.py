@@ -37,9 +37,9 @@ def test_the_arrival_is_when_a_witness_set_had_it_not_the_median_nor_the_last():
 
 
 def test_not_listed_never_counts():
-    """A report that does not list the batch is no word that it came just then."""
-    made = cut((100, 0, [(A, 50)]), (100, 0, [(A, 2)]), (98, 0, []), (98, 0, []))
-    assert arrivals(made) == [(1, A, 98)]
+    """A report that does not list the batch is no word that it came just then: here it would be the second by 90."""
+    assert arrivals(cut((100, 0, [(A, 50)]), (100, 0, [(A, 2)]), (90, 0, []), (90, 0, []))) == []
+    assert arrivals(cut((100, 0, [(A, 50)]), (100, 0, [(A, 2)]), (99, 0, []), (98, 0, []))) == [(1, A, 98)]
 
 
 def test_what_came_after_the_earliest_report_waits_for_the_next_block():

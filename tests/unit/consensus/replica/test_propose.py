@@ -1,9 +1,9 @@
 """Proposing: what the entry allows, and waiting for what is missing."""
 
-from consensus.numbers import Digest
+from consensus.numbers import Digest, ValidatorIndex
 from consensus.ordering.cut import determine_cut
 from consensus.replica.effects import EnterView, FetchTips
-from consensus.replica.events import TipsFetched
+from consensus.replica.events import PeerConnected, TipsFetched
 from consensus.vocabulary.certificates import QC
 from consensus.vocabulary.messages import Proposal
 from tests.simulation.forge import no_block
@@ -189,7 +189,9 @@ def test_the_proposal_is_saved_with_its_tip_before_it_leaves():
 
 def test_in_the_view_of_a_restart_there_is_no_proposal():
     seat, _ = seated(4, me=1)
+    seat.step(PeerConnected(ValidatorIndex(0)))  # so that something leaves in this view, and the record knows of it
     seat.restart()
+    assert seat.state.view == 4
     report_all(seat, 4)
     seat.wait(seat.timing.idle_interval_ms)
     assert not seat.said(Proposal)

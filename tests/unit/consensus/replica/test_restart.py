@@ -52,6 +52,16 @@ def test_nothing_that_was_decided_is_forgotten():
     assert after.view == before.view
 
 
+def test_the_highest_qc_is_remembered_where_the_entry_does_not_tell_it():
+    seat, tips = seated(4)
+    qc = seat.forge.certify(tips[-1])
+    seat.hear(seat.forge.tc_of(4, qc))
+    seat.restart()
+    assert seat.state.high_qc == qc
+    (timeout,) = seat.said(Timeout, seat.wait(seat.timing.view_timeout_ms))[-1:]
+    assert timeout.body.qc_view == 3
+
+
 def test_there_is_no_vote_in_the_view_of_the_restart():
     seat, tips = seated(3)
     seat.restart()
@@ -227,3 +237,15 @@ def test_a_record_is_read_strictly():
     for changed in (raw + b"\x00", raw[:-1], b""):
         with pytest.raises(DecodeError):
             SafetyRecord.decode(changed, 4)
+
+
+def test_a_tip_voted_for_below_the_highest_is_stored_too():
+    """A re-proposal of a tip that a QC of ours covers: the next leader may need it of us all the same."""
+    seat, tips = seated(3)
+    qc = seat.forge.certify(tips[-1])
+    made = [seat.forge.tip(3, qc, reports=seat.forge.reports(3, qc.body.ts_ms + late)) for late in (1, 9)]
+    high, low = sorted(made, key=lambda tip: tip.id)
+    seat.hear(seat.forge.proposal(3, high), 2)
+    seat.hear(seat.forge.proposal(4, low, seat.forge.tc(3, dict.fromkeys((0, 1, 2), low))), 1)
+    assert seat.state.voted_view == 4
+    assert low.id in seat.stored

@@ -128,6 +128,17 @@ def test_a_timeout_is_re_sent_verbatim_each_period_even_if_more_is_known_by_then
     assert not seat.said(Vote, effects)
 
 
+def test_a_timeout_is_re_sent_verbatim_even_if_a_higher_qc_is_known_by_then():
+    seat, tips = seated(3, me=3)
+    qc = seat.forge.certify(tips[-1])
+    seat.hear(seat.forge.tc_of(3, qc))
+    first = timed_out(seat)
+    late = seat.forge.certify(seat.forge.tip(3, qc))
+    seat.hear(late)
+    assert seat.state.high_qc == late
+    assert seat.said(Timeout, seat.wait(3 * seat.timing.view_timeout_ms)) == [first]
+
+
 def test_a_timeout_is_re_sent_verbatim_after_a_restart():
     seat, tips = seated(3, me=3)
     tip = seat.forge.tip(3, seat.forge.certify(tips[-1]))

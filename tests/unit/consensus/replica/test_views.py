@@ -110,8 +110,8 @@ def test_the_entry_of_a_laggards_timeout_is_how_a_laggard_jumps():
     seat.start()
     tips = seat.forge.chain_of(6)
     qc = seat.forge.certify(tips[5])
-    seat.hear(seat.forge.timeout(7, 1, qc, qc), 1)
-    assert seat.state.view == 7
+    seat.hear(seat.forge.timeout(9, 1, qc, seat.forge.tc_of(8, qc)), 1)
+    assert seat.state.view == 9
     assert seat.state.high_qc.view == 6
 
 
