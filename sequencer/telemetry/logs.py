@@ -6,13 +6,16 @@ Refuses to do: name events or decide what is worth a line; each room does that f
 Invariants:
 1. One line per event on one stream (standard error): `event` is a stable name in snake_case, all else is fields.
 2. A field whose name says that it is secret is never written, whatever its value.
-3. Libraries that log through the standard library are heard from `warning` on, whatever level they set for themselves.
+3. A line that cannot be written (full disk, a reader that has gone) is lost; no log call raises because of it, for it
+   would leave its caller's work half done.
+4. Libraries that log through the standard library are heard from `warning` on, whatever level they set for themselves.
 """
 
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -26,6 +29,28 @@ _FIELD_BYTES_MAX = 64  # longer byte strings are cut: a log line is no place for
 _FIELD_TEXT_MAX = 4096
 
 EventFields = MutableMapping[str, Any]
+
+
+class _Lines:
+    """The stream that lines go to, as far as it takes them (invariant 3)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, or loses `text`."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what is buffered."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether somebody reads along."""
+        return self._stream.isatty()
 
 
 def redact_secrets(_logger: Any, _method: str, fields: EventFields) -> EventFields:
@@ -64,7 +89,7 @@ def configure_logs(level: Level = "info", form: Format = "auto", stream: TextIO 
 
     `stream` defaults to standard error. `auto` is console where the stream is a terminal, else JSON.
     """
-    target = sys.stderr if stream is None else stream
+    target = _Lines(sys.stderr if stream is None else stream)
     console = form == "console" or (form == "auto" and target.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,14 +106,14 @@ def configure_logs(level: Level = "info", form: Format = "auto", stream: TextIO 
     structlog.configure(
         processors=[*shared, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", target)),
         cache_logger_on_first_use=False,
     )
     _route_libraries(shared, finish, target)
 
 
 def _route_libraries(
-    shared: list[structlog.typing.Processor], finish: list[structlog.typing.Processor], target: TextIO
+    shared: list[structlog.typing.Processor], finish: list[structlog.typing.Processor], target: "_Lines"
 ) -> None:
     """Makes the root logger of the standard library write the same lines, from `warning` on."""
     lines = logging.StreamHandler(target)

@@ -1,7 +1,9 @@
 """Log lines: their form, what they never hold, and what libraries may say."""
 
+import errno
 import io
 import logging
+import os
 
 import msgspec
 import pytest
@@ -106,3 +108,28 @@ def test_libraries_are_heard_from_warning_on_in_the_same_form(stream):
     )
     assert line["level"] == "warning"
     library.setLevel(logging.NOTSET)
+
+
+class FullDisk(io.StringIO):
+    """Takes no line while it is full."""
+
+    full = True
+
+    def write(self, text):
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(text)
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_stops_nobody():
+    stream = FullDisk()
+    configure_logs(stream=stream)
+    log = structlog.get_logger()
+    log.warning("peer_fault", peer=1)
+    logging.getLogger("some.library").warning("trouble")
+    stream.full = False
+    log.info("block_committed", height=7)
+    (line,) = lines(stream)
+    assert line["event"] == "block_committed"
+    stream.close()
+    log.info("block_committed", height=8)
