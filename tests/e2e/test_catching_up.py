@@ -27,7 +27,7 @@ async def run_absence(network, heights):
     async with trio.open_nursery() as nursery:
         load = Load(ledger, nursery)
         for node in nodes:
-            load.add(node, 1001 + node.index % 2, items=5, pause_s=0.02)
+            load.add(node, 1001 + node.index % 2, items=5, pause_s=0.1)
         await load.until_promised(50, by=3)
         away.kill()
         async with others[0].client() as client:
@@ -39,6 +39,7 @@ async def run_absence(network, heights):
             await until(are_further, f"{heights} heights without validator 3", patience_s=900)
             away.start()
             await away.until_ready()
+            began_s, missed = trio.current_time(), (await client.sync_status()).final_height - left_at
 
             async with away.client() as returned:
 
@@ -46,7 +47,8 @@ async def run_absence(network, heights):
                     own, target = await returned.sync_status(), await client.sync_status()
                     return own.executed_height >= target.executed_height - 20
 
-                await until(has_caught_up, "validator 3 has caught up", patience_s=300)
+                await until(has_caught_up, "validator 3 has caught up", patience_s=600)
+                note(f"{missed} heights caught up in {trio.current_time() - began_s:.1f} s after it was ready")
         await load.until_promised(50, by=3)
         await load.stop()
     await settle(nodes, ledger, "end")

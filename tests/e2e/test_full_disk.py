@@ -4,10 +4,12 @@ import os
 import resource
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import trio
 
+from sequencer.client.status import Status
 from tests.e2e.chain_audit import audit, settle
 from tests.e2e.load import Ledger, Load
 
@@ -94,3 +96,18 @@ async def test_a_full_disk_stops_the_node_and_room_lets_it_catch_up(make_network
     finally:
         network.end()
         disk.end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_log_that_nobody_can_write_stops_no_validator(make_network):
+    network = make_network(1)
+    (node,) = network.nodes
+    node.output = Path("/dev/full")
+    node.start()
+    await node.until_ready()
+    async with node.client() as client:
+        outcome = await client.send_many(1001, [b"still here"])
+        await client.wait(outcome.hashes[0], Status.ATTESTED, timeout_s=60)
+    assert await node.stop() == 0
+    node.output = network.directory / "readable.out"
