@@ -70,6 +70,18 @@ def check_without_mutants(mutants: list[Mutant]) -> None:
         sys.exit(f"the named tests do not pass without a mutant:\n{output}")
 
 
+def table(outcomes: list[Outcome]) -> str:
+    """One line for each mutant, two for those that were not caught."""
+    width = max((len(outcome.mutant.name) for outcome in outcomes), default=0)
+    lines = []
+    for outcome in outcomes:
+        mutant = outcome.mutant
+        lines.append(f"{outcome.verdict:9} {outcome.seconds:5.1f} s  {mutant.name:{width}}  {mutant.rule}\n")
+        if outcome.verdict != "caught":
+            lines.append(f"{'':19}{mutant.test}: {outcome.detail}\n")
+    return "".join(lines)
+
+
 def main() -> int:
     """Prints a table; 0 if every mutant was caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Are the rules' removals noticed?")
@@ -80,13 +92,8 @@ def main() -> int:
     check_without_mutants(mutants)
     with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = list(pool.map(try_mutant, mutants))
-    width = max((len(mutant.name) for mutant in mutants), default=0)
-    for outcome in outcomes:
-        print(f"{outcome.verdict:9} {outcome.seconds:5.1f} s  {outcome.mutant.name:{width}}  {outcome.mutant.rule}")
-        if outcome.verdict != "caught":
-            print(f"{'':19}{outcome.mutant.test}: {outcome.detail}")
     missed = sum(outcome.verdict != "caught" for outcome in outcomes)
-    print(f"{len(outcomes) - missed} of {len(outcomes)} mutants were caught")
+    sys.stdout.write(table(outcomes) + f"{len(outcomes) - missed} of {len(outcomes)} mutants were caught\n")
     return 1 if missed else 0
 
 

@@ -183,7 +183,7 @@ def test_an_equivocators_tips_are_convicted_and_its_victims_are_not():
 
 
 def test_a_restart_while_timeouts_are_re_sent_hides_none_of_them():
-    """Dedup swallowing re-broadcast timeouts: one validator is dead, one restarts just when the others have timed out."""
+    """Dedup swallowing re-broadcast timeouts: one validator is dead, one restarts when the others have timed out."""
     cluster = Cluster(timing=TIMING)
     cluster.start(0, 1, 2)
     cluster.run(30)

@@ -1,4 +1,4 @@
-"""A valid set of reports always fits in a tip: else an attacker who fills lanes could make a leader's tip unsendable."""
+"""A valid set of reports always fits in a tip: else whoever fills the lanes could make a leader's tip unsendable."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_the_longest_valid_tip_fits(count):
 def test_a_bound_that_is_too_small_is_refused_at_genesis():
     class TooSmall(Genesis):
         @property
-        def tip_bytes_max(self) -> int:  # type: ignore[override]
+        def tip_bytes_max(self) -> int:
             return len(self.validators) * self.report_bytes_max
 
     chain = make_genesis((1, 1, 1, 1))
