@@ -3,6 +3,7 @@
 A patch starts with one line `# what the rule says | the test that must fail`, then a unified diff against the sources.
 """
 
+import ast
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -52,3 +53,17 @@ def apply(mutant: Mutant, tree: Path, *options: str) -> str:
     command = ["git", "apply", *options, str(mutant.path)]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr.strip()
+
+
+def has_test(node_id: str) -> bool:
+    """Whether the test that pytest calls `file::name`, `file::Class::name` or `file::name[case]` is written there."""
+    file, _, name = node_id.partition("::")
+    if not (ROOT / file).is_file():
+        return False
+    found = set()
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            found.update(f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef))
+    return name.partition("[")[0] in found

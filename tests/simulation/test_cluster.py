@@ -2,7 +2,10 @@
 
 import pytest
 
+from consensus.replica.state import ReplicaTiming
 from tests.simulation.cluster import Cluster
+
+QUICK = ReplicaTiming(view_timeout_ms=50, view_timeout_max_ms=150, idle_interval_ms=10, fetch_delay_ms=5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])
@@ -39,4 +42,49 @@ def test_a_full_power_cut_is_survived():
     cluster.start()
     digest = cluster.batch(1)
     cluster.run_until(lambda: digest in cluster.ordered)
+    cluster.check()
+
+
+@pytest.mark.parametrize(
+    "stakes",
+    [(1, 1, 1), (2, 2, 2), (1, 1, 1, 1), (2, 1, 1), (1, 1, 1, 1, 1), (3, 3, 2), (4, 3, 2, 1), (3, 3, 3, 3, 1, 1)],
+    ids=str,
+)
+def test_less_than_a_third_of_the_stake_may_be_dead_and_a_third_may_not(stakes):
+    """Total stakes of 3f, 3f + 1 and 3f + 2: the quorum is the smallest stake above two thirds."""
+    total, order = sum(stakes), sorted(range(len(stakes)), key=stakes.__getitem__)
+    dead: list[int] = []
+    for index in order:
+        if 3 * sum(stakes[other] for other in [*dead, index]) < total:
+            dead.append(index)
+    alive = [index for index in order if index not in dead]
+    cluster = Cluster(stakes, timing=QUICK)
+    cluster.start(*alive)
+    digest = cluster.batch(alive[0])
+    cluster.run_until(lambda: digest in cluster.ordered, limit_ms=3_000)
+    cluster.crash(alive[0])  # the smallest of the rest: now a third or more is dead
+    cluster.run(50)
+    height = len(cluster.blocks)
+    cluster.run(1_000)
+    assert len(cluster.blocks) == height
+    cluster.start(alive[0])
+    digest = cluster.batch(alive[0])
+    cluster.run_until(lambda: digest in cluster.ordered, limit_ms=5_000)
+    cluster.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_batches_that_the_author_did_not_send_to_everybody_are_fetched_and_the_base_follows(seed):
+    """A batch that one validator lacks is ordered all the same; it asks for it by its digest, across a restart too."""
+    cluster = Cluster(seed=seed, timing=QUICK)
+    cluster.start()
+    cluster.withholds = lambda author, receiver, seq: author == 0 and receiver == 3
+    digests = [cluster.batch(author) for author in (0, 0, 1, 0)]
+    cluster.run_until(lambda: set(digests) <= set(cluster.ordered), limit_ms=3_000)
+    cluster.crash(3)
+    cluster.start(3)
+    cluster.run(500)
+    state = cluster.nodes[3].core.state
+    assert state.holdings.bases() == tuple(end.seq for end in state.tree.effective.cut)
+    assert state.holdings.bases() == (3, 1, 0, 0)
     cluster.check()
