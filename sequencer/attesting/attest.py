@@ -212,26 +212,27 @@ class AttestationCore:
             yield effects.VerifyShares(shares)
 
     def _aggregate(self, entry: HeightShares) -> Iterator[Effect]:
-        if entry.is_aggregating or entry.suspects or entry.certificate is not None or entry.attestation is None:
+        if entry.aggregating or entry.suspects or entry.certificate is not None or entry.attestation is None:
             return
         shares = entry.quorum(self._validators)
         if shares is not None:
-            entry.is_aggregating = True
+            entry.aggregating = shares
             yield effects.AggregateShares(entry.attestation, shares)
 
     def _conclude(self, attestation: Attestation, certificate: AttestationCertificate | None) -> Iterator[Effect]:
         entry = self._open.get(attestation.height)
         if entry is None:
             return
-        entry.is_aggregating = False
+        aggregated, entry.aggregating = entry.aggregating, ()
         if certificate is not None:
             yield from self._certify(certificate)
-            return
-        suspects = entry.unverified()
-        if not suspects:
+        elif suspects := entry.unverified():
+            entry.suspects = {share.validator for share in suspects}
+            yield effects.VerifyShares(suspects)
+        elif aggregated and aggregated == entry.quorum(self._validators):
             raise BrokenInvariant("shares that are valid one by one do not add up")
-        entry.suspects = {share.validator for share in suspects}
-        yield effects.VerifyShares(suspects)
+        else:  # a bad one was found meanwhile; its sender is distrusted, so this ends
+            yield from self._aggregate(entry)
 
     def _sort_out(self, good: tuple[AttestationShare, ...], bad: tuple[AttestationShare, ...]) -> Iterator[Effect]:
         touched: dict[Height, HeightShares] = {}

@@ -25,7 +25,7 @@ class HeightShares:
     certificate: AttestationCertificate | None = None
     own: AttestationShare | None = None  # saved, so it may be sent
     retries: int = 0
-    is_aggregating: bool = False
+    aggregating: tuple[AttestationShare, ...] = ()  # being summed and checked together; empty if nothing is
     suspects: set[ValidatorIndex] = field(default_factory=set)  # being verified one by one after a failed aggregation
     shares: dict[ValidatorIndex, AttestationShare] = field(default_factory=dict)
     verified: set[ValidatorIndex] = field(default_factory=set)
