@@ -80,6 +80,16 @@ class OtherFormat(StartRefused):
         self.expected = expected
 
 
+class OtherKey(StartRefused):
+    """The safety record belongs to another validator's key: what this key has signed is not in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the data under {path} belongs to another validator's key. Put back this validator's own data directory; "
+            "to catch up faster never copy another one's: it does not know what this key has signed"
+        )
+
+
 class SafetyRecordLost(StartRefused):
     """A key that has signed before has no safety record: signing again could contradict what it signed."""
 

@@ -5,6 +5,7 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
 
     key                            value                                                                  store
     mi                             format u32, chain id                                                   database
+    so                             node public key whose record this is                                   safety
     sr                             safety record, sealed                                                  safety
     st id                          tip kept for a vote, sealed                                            safety
     sh                             head of the own lane: seq u64, digest, header record; sealed           safety
@@ -44,6 +45,7 @@ Puts: TypeAlias = list[Put]
 ID_BYTES = 32
 
 IDENTITY = b"mi"
+SAFETY_OWNER = b"so"
 SAFETY_RECORD = b"sr"
 SAFETY_TIP = b"st"
 OWN_HEAD = b"sh"

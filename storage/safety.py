@@ -18,6 +18,7 @@ from storage.errors import StorageFault
 from storage.keyspace import (
     ID_BYTES,
     OWN_HEAD,
+    SAFETY_OWNER,
     SAFETY_RECORD,
     SAFETY_TIP,
     U32,
@@ -70,6 +71,15 @@ class SafetyStore:
     def own_head_puts(head: OwnHead) -> Puts:
         """Replace the own lane's head; must be synced before the batch or a receipt for it leaves."""
         return [(OWN_HEAD, _seal(encode_u64(head.seq) + checked_id(head.digest) + head.header))]
+
+    @staticmethod
+    def owner_puts(public_key: bytes) -> Puts:
+        """Note whose record this is; belongs in the same write as the first record."""
+        return [(SAFETY_OWNER, public_key)]
+
+    def load_owner(self) -> bytes | None:
+        """The node public key whose record this is, or None before the first record."""
+        return self._database.get(SAFETY_OWNER)
 
     def load(self) -> SafetyRecordBytes | None:
         """The record and its tips, or None if none was ever stored. Raises StorageFault if any of it is damaged."""

@@ -53,6 +53,7 @@ from sequencer.node.own_validator import LoadedValidator, load_validator
 from sequencer.node.progress import Progress, start_of_progress
 from sequencer.node.recovery import (
     Stores,
+    adopt_own_batches,
     guard_key,
     load_execution,
     open_stores,
@@ -91,7 +92,7 @@ def run_node(config: NodeConfig) -> int:
     try:
         stores = open_stores(config, validator.genesis)
         try:
-            guard_key(config, validator.genesis, stores)
+            guard_key(config, validator.genesis, stores, validator.node_key.public_key)
             trio.run(Node(config, validator, stores, failpoints).run)
         finally:
             stores.close()
@@ -237,6 +238,7 @@ class Node:
     def _build_lanes(self, replica: Replica) -> None:
         config, stores, chain = self._config, self._stores, self._validator.genesis
         index = self._validator.index
+        adopt_own_batches(chain, stores, index)
         bounds = LaneBounds(lane_bytes_max=config.lanes.lane_bytes_max)
         self._lanes = LaneDriver(
             chain=chain,
@@ -282,7 +284,7 @@ class Node:
             key=self._validator.node_key,
             bounds=_mempool_bounds(config),
             lanes=self._lanes,
-            first_receipt=transactions.first_receipt,
+            first_receipts=transactions.first_receipts,
             metrics=self._metrics,
             failpoints=self._failpoints,
         )

@@ -32,10 +32,10 @@ from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
-from storage.errors import StorageFault
+from storage.errors import OtherKey, StorageFault
 from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
-from storage.safety import SafetyRecordBytes, SafetyStore
+from storage.safety import OwnHead, SafetyRecordBytes, SafetyStore
 
 _PAGE = 1_024
 _RESTORED_SHARES_MAX = 1_024
@@ -88,12 +88,15 @@ def first_record(chain: Genesis) -> SafetyRecord:
     return SafetyRecord(genesis.body.epoch, genesis, none, None, none, None, none, None, None, genesis)
 
 
-def guard_key(config: NodeConfig, chain: Genesis, stores: Stores) -> None:
-    """Refuses a used key without its record; at the very first start stores a record, then marks the key used."""
+def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: bytes) -> None:
+    """Refuses a used key without its own record; at the very first start stores a record, then marks the key used."""
     loaded = stores.safety.load()
+    if loaded is not None and stores.safety.load_owner() != public_key:
+        raise OtherKey(config.data_dir)
     check_used(config.keys_dir, chain.chain_id, has_record=loaded is not None)
     if loaded is None:
-        stores.database.write(SafetyStore.record_puts(first_record(chain).encode(), {}), sync=True)
+        puts = SafetyStore.record_puts(first_record(chain).encode(), {}) + SafetyStore.owner_puts(public_key)
+        stores.database.write(puts, sync=True)
     mark_used(config.keys_dir, chain.chain_id, wall_ms())
 
 
@@ -211,6 +214,18 @@ def held_above(chain: Genesis, stores: Stores, execution: ExecutionState) -> lis
             ends[batch.lane] = LanePosition(batch.seq, batch.digest)
         events.append(BatchHeld(batch.lane, batch.seq, batch.digest, batch.arrival_ms, chained))
     return events
+
+
+def adopt_own_batches(chain: Genesis, stores: Stores, index: ValidatorIndex) -> None:
+    """Saves the own head again if a crash left the segment files ahead of it: what they hold counts as sealed ▲."""
+    head = stores.safety.load_own_head()
+    seq, newest = (head.seq if head is not None else 0), None
+    while page := stores.batches.list_lane(index, seq + 1, _PAGE):
+        newest, seq = page[-1], page[-1].seq
+    if newest is not None:
+        batch = Batch.decode(stores.batches.read_stored(newest), chain.parameters.batch_bytes_max)
+        saved = OwnHead(batch.header.seq, batch.digest, batch.header.encoded)
+        stores.database.write(SafetyStore.own_head_puts(saved), sync=True)
 
 
 def recover_lanes(chain: Genesis, stores: Stores, committed: tuple[LanePosition, ...]) -> RecoveredLanes:

@@ -23,8 +23,10 @@ from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.mempool.admission import Refused as NotAdmitted
+from sequencer.mempool.admission import Submission
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import Draft
+from sequencer.mempool.errors import Refusal
 from sequencer.mempool.mempool import Mempool
 from sequencer.node.clock import read_now, wall_ms
 from sequencer.node.failpoints import Failpoints
@@ -36,6 +38,7 @@ from storage.keyspace import Puts
 from storage.transactions import LaneRun, TransactionStore
 
 EXPIRY_PERIOD_S = 1.0
+KNOWN_RECEIPTS_MAX = 256  # first receipts made again for one request
 ENDED_MAX = 65_536  # hashes of expired transactions that are remembered for a status
 
 
@@ -60,7 +63,7 @@ class Submissions:
         key: NodeKey,
         bounds: MempoolBounds,
         lanes: LaneDriver,
-        first_receipt: Callable[[Hash], Receipt | None],
+        first_receipts: Callable[[Sequence[Hash]], dict[Hash, Receipt]],
         metrics: Metrics,
         failpoints: Failpoints,
     ) -> None:
@@ -70,7 +73,7 @@ class Submissions:
         self.mempool = Mempool(chain, index, bounds)
         self._namespaces = chain.namespace_ids()
         self._lanes = lanes
-        self._first_receipt = first_receipt
+        self._first_receipts = first_receipts
         self._metrics = metrics
         self._failpoints = failpoints
         self._pending: dict[int, _Pending] = {}
@@ -95,21 +98,35 @@ class Submissions:
         submission = self.mempool.submit(namespace, items, read_now())
         self._count(namespace, items, [number for number, _ in submission.admitted], submission.refused)
         hashes = dict(submission.admitted)
-        refused = []
         for entry in submission.refused:
-            tx_hash = entry.hash or transaction_id(namespace, KIND_OPEN, items[entry.number])
-            hashes[entry.number] = tx_hash
-            first = self._first_receipt(tx_hash) if entry.reason.value == "known" else None
-            refused.append(refused_item(entry.number, entry.reason.value, entry.retry_after_ms, first))
+            hashes[entry.number] = entry.hash or transaction_id(namespace, KIND_OPEN, items[entry.number])
         receipts: Sequence[Receipt] = ()
+        expired: Sequence[Refused] = ()
         if submission.admitted:
-            pending = _Pending(dict(submission.admitted))
-            self._pending[submission.ticket] = pending
-            self.wake()
+            pending = self._await_sealing(submission)
             await pending.done.wait()
-            receipts = pending.receipts
-            refused = sorted([*refused, *pending.expired], key=lambda entry: entry.item)
+            receipts, expired = pending.receipts, pending.expired
+        refused = sorted([*await self._refusals(submission, hashes), *expired], key=lambda entry: entry.item)
         return SubmitOutcome(tuple(hashes[number] for number in range(len(items))), tuple(receipts), tuple(refused))
+
+    def _await_sealing(self, submission: Submission) -> _Pending:
+        """The request waits for its batches; what expired before may be on its way again."""
+        pending = self._pending[submission.ticket] = _Pending(dict(submission.admitted))
+        for _, tx_hash in submission.admitted:
+            self._expired.pop(tx_hash, None)
+        self.wake()
+        return pending
+
+    async def _refusals(self, submission: Submission, hashes: dict[int, Hash]) -> list[Refused]:
+        """What was not admitted; of what is known already the first KNOWN_RECEIPTS_MAX with their first receipts."""
+        known = [hashes[entry.number] for entry in submission.refused if entry.reason is Refusal.KNOWN]
+        first = {}
+        if known:
+            first = await trio.to_thread.run_sync(self._first_receipts, known[:KNOWN_RECEIPTS_MAX])
+        return [
+            refused_item(entry.number, entry.reason.value, entry.retry_after_ms, first.get(hashes[entry.number]))
+            for entry in submission.refused
+        ]
 
     def _count(
         self, namespace: NamespaceId, items: Sequence[bytes], admitted: list[int], refused: Sequence[NotAdmitted]

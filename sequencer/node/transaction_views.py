@@ -9,7 +9,7 @@ Invariants:
 2. A receipt made again names the same position as the first one: it is read from the batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -135,10 +135,15 @@ class TransactionViews:
 
     # receipts
 
-    def first_receipt(self, tx_hash: Hash) -> Receipt | None:
-        """The receipt of a transaction in the own lane, or None if it is not sealed here."""
-        places = self._transactions.load_places(tx_hash)
-        return self._receipt_of(tx_hash, places.sealed[0]) if places is not None and places.sealed else None
+    def first_receipts(self, hashes: Sequence[Hash]) -> dict[Hash, Receipt]:
+        """The receipts of those transactions that are in the own lane. Reads and signs: run it in a thread."""
+        found = {}
+        for tx_hash in hashes:
+            places = self._transactions.load_places(tx_hash)
+            receipt = self._receipt_of(tx_hash, places.sealed[0]) if places is not None and places.sealed else None
+            if receipt is not None:
+                found[tx_hash] = receipt
+        return found
 
     def _receipt_of(self, tx_hash: Hash, place: SealedPlace) -> Receipt | None:
         if place.lane != self._index:
@@ -166,11 +171,14 @@ class TransactionViews:
         with trio.move_on_after(timeout_ms / 1_000):
             while not (found.has_reached(status) or found.has_ended):
                 await self._until_next(found, tx_hash, status)
+                await trio.lowlevel.checkpoint()  # however fast it climbs, the loop goes on and the deadline holds
                 found = self.status(tx_hash)
         return found if found.has_reached(status) else self.status(tx_hash)
 
     async def _until_next(self, found: TransactionStatus, tx_hash: Hash, status: Status) -> None:
-        """Returns when the transaction may have moved towards `status`."""
+        """Returns when the transaction may have moved towards `status`; for rungs that need an L1, never."""
+        if found.has_reached(Status.ATTESTED):
+            await trio.sleep_forever()
         if found.height is not None:
             await self._progress.until_attested(Height(found.height))
             return
