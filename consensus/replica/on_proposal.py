@@ -22,8 +22,10 @@ def on_proposal(state: State, event: ProposalReceived) -> None:
     proposal = event.proposal
     tip = proposal.tip
     is_known = state.tree.get(tip.id) is not None
-    if proposal.view < state.view and (is_known or tip.view <= state.tree.committed_view):
-        return
+    is_past = proposal.view < state.view and (is_known or tip.view <= state.tree.committed_view)
+    is_decided = proposal.view == state.view and is_known and state.view <= max(state.voted_view, state.timeout_view)
+    if is_past or is_decided:
+        return  # it can change nothing: do not even check it
     cut = state.validity.check_proposal(proposal)
     use_qc(state, tip.justify)
     if proposal.entry is not None:

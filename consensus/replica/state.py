@@ -202,14 +202,14 @@ class State:
             self.emit(SetTimer(timer, at_mono_ms))
 
     def take_effects(self) -> list[Effect]:
-        """The step's effects: what needs no disk, then the save, then what waits for it."""
-        effects, self._effects = self._effects, []
+        """The step's effects: the save first, if anything is to be sent; nobody is told anything before it."""
+        effects, self._effects = self._effects + self._sends, []
         sends, self._sends = self._sends, []
         if sends and self._dirty:
-            effects.append(Save(self.record(), tuple(self._unsaved_tips.values())))
+            effects.insert(0, Save(self.record(), tuple(self._unsaved_tips.values())))
             self._dirty = False
             self._unsaved_tips = {}
-        return effects + sends
+        return effects
 
     # the safety record
 

@@ -9,6 +9,7 @@ Invariants:
 3. At most FETCHES_MAX walks are under way at once.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -88,6 +89,8 @@ class ConsensusDriver:
         self._metrics = metrics
         self._failpoints = failpoints
         self._host: ValidatorHost | None = None
+        self._events: deque[Event] = deque()
+        self._is_stepping = False
         self._deadlines: dict[Timer, float] = {}
         self._timers_changed = trio.Event()
         self._fetches, self._fetch_requests = trio.open_memory_channel[FetchTips](64)
@@ -100,9 +103,21 @@ class ConsensusDriver:
         self._host = host
 
     def handle(self, event: Event) -> None:
-        """One step. Raises `BrokenInvariant`, which ends the node."""
-        for effect in self.replica.step(event, read_now()):
-            self._carry_out(effect)
+        """One step. Raises `BrokenInvariant`, which ends the node.
+
+        What an effect makes happen at once (a needed batch that is held already) is the next step, not part of this
+        one: its save must not stand before ours.
+        """
+        self._events.append(event)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._events:
+                for effect in self.replica.step(self._events.popleft(), read_now()):
+                    self._carry_out(effect)
+        finally:
+            self._is_stepping = False
 
     def handle_from(self, peer: ValidatorIndex, event: Event) -> None:
         """One step on a message from `peer`'s link. Raises the link's `PeerFault` if the peer is to blame."""

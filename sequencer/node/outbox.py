@@ -21,7 +21,7 @@ from storage.keyspace import Puts
 
 
 class Outbox:
-    """One writer of one database; its own thread slot, so that no other writer's stall delays it."""
+    """One writer of one database. The synced writes of a database take turns; batches are synced elsewhere."""
 
     def __init__(self, database: Database, metrics: Metrics, failpoints: Failpoints) -> None:
         self._database = database
