@@ -7,7 +7,8 @@ Invariants:
 1. A batch is told as held only after its own synced write returned; its arrival is the wall time of that moment ▲.
 2. An own batch is pushed and receipted only after its bytes *and* the own head are synced: a restarted author never
    seals a seq twice ▲.
-3. The writer of batches has a thread of its own: its stalls do not stop votes.
+3. The writer of batches has a thread of its own, and their bytes are synced apart from the database: a stalled batch
+   does not stop votes.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ from storage.segments import BatchRecord
 PUSH_PAUSE_S = 0.01  # after a refused send
 FETCH_TIMEOUT_MS = 5_000
 OWN_DIGESTS_MAX = 1_024
-WISH_AGAIN_S = 2.0  # execution waits for a batch this long before it asks once more
+WISH_AGAIN_S = 1.0  # execution waits for a batch this long before it asks once more
 
 _log = structlog.get_logger("lanes")
 
@@ -272,6 +273,7 @@ class LaneDriver:
 
     async def _run_pump(self, peer: ValidatorIndex) -> None:
         """Pushes our lane to one peer, as fast as its queue takes it."""
+        ready: tuple[Seq, bytes] | None = None  # read, and not yet taken by the link
         while True:
             seq = self.lanes.next_to_push(peer)
             if seq is None:
@@ -279,7 +281,9 @@ class LaneDriver:
                 if self.lanes.next_to_push(peer) is None:
                     await event.wait()
                 continue
-            encoded = self._own_encoded(seq)
+            if ready is None or ready[0] != seq:
+                ready = (seq, self._own_encoded(seq))
+            encoded = ready[1]
             if self._host is not None and self._host.send(peer, FrameKind.BATCH, encoded):
                 self.lanes.push_accepted(peer, seq)
                 await trio.lowlevel.checkpoint()
@@ -340,14 +344,13 @@ class LaneDriver:
     async def until_held(self, batches: Sequence[OrderedBatch]) -> None:
         """Returns once all of these are on our disk. A wish that got lost is wished again, of everybody."""
         others = tuple(ValidatorIndex(peer) for peer in range(self._chain.validator_set.count) if peer != self._index)
-        for batch in batches:
-            while not self._log.contains(batch.digest):
-                event = self._waiting_held.setdefault(batch.digest, trio.Event())
-                with trio.move_on_after(WISH_AGAIN_S) as patience:
-                    await event.wait()
-                if patience.cancelled_caught:
-                    needed = NeededBatch(batch.lane, batch.seq, batch.digest, others)
-                    self.handle(events.BatchesNeeded((needed,)))
+        while missing := [batch for batch in batches if not self._log.contains(batch.digest)]:
+            needed = tuple(NeededBatch(batch.lane, batch.seq, batch.digest, others) for batch in missing)
+            arrivals = [self._waiting_held.setdefault(batch.digest, trio.Event()) for batch in missing]
+            self.handle(events.BatchesNeeded(needed))
+            with trio.move_on_after(WISH_AGAIN_S):
+                for arrival in arrivals:
+                    await arrival.wait()
 
     @property
     def missing_count(self) -> int:
