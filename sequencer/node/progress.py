@@ -40,6 +40,7 @@ class CutHistory:
     def __init__(self, ends: Ends, height: Height) -> None:
         self.ends = ends
         self.height = height
+        self._ends_before = ends  # what was reached before the first step that is remembered
         self._steps: list[CutTime] = []
 
     def note(self, ends: Ends, height: Height) -> None:
@@ -48,6 +49,7 @@ class CutHistory:
         self.height = max(self.height, height)
         self._steps.append(CutTime(self.ends, height, wall_ms()))
         if len(self._steps) > 2 * HISTORY_MAX:
+            self._ends_before = self._steps[HISTORY_MAX - 1].ends
             del self._steps[:HISTORY_MAX]
 
     def covers(self, lane: int, seq: int) -> bool:
@@ -56,10 +58,10 @@ class CutHistory:
 
     def first_covering(self, lane: int, seq: int) -> CutTime | None:
         """The step that reached a position, if it is remembered."""
-        place = bisect_left(self._steps, seq, key=lambda step: step.ends[lane])
-        if place == len(self._steps) or (place == 0 and self._steps[0].ends[lane] != seq):
+        if seq <= self._ends_before[lane]:
             return None
-        return self._steps[place]
+        place = bisect_left(self._steps, seq, key=lambda step: step.ends[lane])
+        return self._steps[place] if place < len(self._steps) else None
 
 
 @dataclass(slots=True)

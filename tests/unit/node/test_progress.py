@@ -5,7 +5,7 @@ import trio.testing
 
 from consensus.numbers import Height, Seq, ValidatorIndex
 from sequencer.client.status import Status
-from sequencer.node.progress import start_of_progress
+from sequencer.node.progress import HISTORY_MAX, CutHistory, start_of_progress
 
 
 def ends(*seqs):
@@ -39,6 +39,31 @@ def test_the_step_that_reached_a_position_is_remembered_and_one_before_the_start
     assert progress.executed.first_covering(0, 5).height == 7
     assert progress.executed.first_covering(0, 2) is None
     assert progress.executed.first_covering(0, 10) is None
+
+
+def test_a_step_after_the_start_did_not_reach_what_was_reached_before():
+    progress = progress_at(7, 0, height=100)
+    progress.note_executed(ends(7, 0), Height(101))
+    progress.note_executed(ends(7, 3), Height(102))
+    assert progress.executed.first_covering(0, 7) is None
+    assert progress.ordered.first_covering(0, 7) is None
+    assert progress.executed.first_covering(1, 0) is None
+    assert progress.executed.first_covering(1, 1).height == 102
+
+
+def test_what_the_first_step_reached_is_known_whole():
+    progress = progress_at(3)
+    progress.note_executed(ends(6), Height(7))
+    assert [getattr(progress.executed.first_covering(0, seq), "height", None) for seq in (3, 4, 6)] == [None, 7, 7]
+
+
+def test_what_forgotten_steps_reached_is_not_said_of_a_later_one():
+    history = CutHistory(ends(0, 0), Height(0))
+    for step in range(1, 2 * HISTORY_MAX + 2):
+        history.note(ends(step, 5), Height(step))
+    assert history.first_covering(1, 5) is None
+    assert history.first_covering(0, HISTORY_MAX) is None
+    assert history.first_covering(0, HISTORY_MAX + 1).height == HISTORY_MAX + 1
 
 
 def test_times_of_heights_are_those_of_the_first_note_at_or_above():
