@@ -24,9 +24,10 @@ RUN pip wheel --quiet --no-index --find-links /wheels --no-deps --wheel-dir /whe
     && pip install --quiet --no-index --find-links /wheels shared-sequencer
 
 FROM python:3.11-slim-bookworm
+# Open to other users, since a container may run as the owner of a home that lies outside; each home in it is private.
 RUN groupadd --gid 1000 sequencer \
     && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /var/lib/sequencer sequencer \
-    && install --directory --owner 1000 --group 1000 --mode 0700 /var/lib/sequencer
+    && install --directory --owner 1000 --group 1000 --mode 0755 /var/lib/sequencer
 COPY --from=build /opt/sequencer /opt/sequencer
 ENV PATH=/opt/sequencer/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

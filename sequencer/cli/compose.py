@@ -9,6 +9,9 @@ _SERVICE = """\
     image: {image}
     command: ["start", "--home", "{home}"]
     user: "{user}"
+    read_only: true
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
     volumes:
       - ./validator-{index}:{home}
     ports:
