@@ -6,7 +6,8 @@ Refuses to do: read the disk or know transactions: positions are (lane, seq) and
 Invariants:
 1. Positions only rise.
 2. Times are of this process alone and of the newest HISTORY_MAX steps; what is older is None.
-3. A waiter costs nothing until its own position is reached.
+3. A waiter costs nothing until its own position is reached, and one that gave up is forgotten: what is held is at most
+   twice what waits.
 """
 
 import heapq
@@ -22,6 +23,8 @@ from sequencer.client.status import Status
 from sequencer.node.clock import wall_ms
 
 HISTORY_MAX = 8_192
+
+_LANE_RUNGS = (Status.ORDERED, Status.FINAL)  # those that are reached lane by lane
 
 Ends = tuple[Seq, ...]  # per lane, the last seq covered
 
@@ -82,6 +85,40 @@ class _HeightTimes:
         return self.steps[place][1]
 
 
+class Waiters:
+    """Who waits for positions of one line."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._events: dict[int, trio.Event] = {}  # by number, of those that still wait
+        self._places: list[tuple[int, int]] = []  # a heap of (position, number)
+
+    @property
+    def held(self) -> int:
+        """Places in memory, of waiters and of those that gave up."""
+        return len(self._places)
+
+    async def until(self, position: int) -> None:
+        """Returns once `wake` reaches the position."""
+        number = next(self._numbers)
+        event = self._events[number] = trio.Event()
+        heapq.heappush(self._places, (position, number))
+        try:
+            await event.wait()
+        finally:
+            self._events.pop(number, None)
+            if len(self._places) > 2 * len(self._events):
+                self._places = [place for place in self._places if place[1] in self._events]
+                heapq.heapify(self._places)
+
+    def wake(self, position: int) -> None:
+        """Wakes all whose position is at or below this one."""
+        while self._places and self._places[0][0] <= position:
+            event = self._events.pop(heapq.heappop(self._places)[1], None)
+            if event is not None:
+                event.set()
+
+
 class Progress:
     """See the module's invariants."""
 
@@ -93,9 +130,8 @@ class Progress:
         self.attested_height = attested_height
         self._final = _HeightTimes()
         self._attested = _HeightTimes()
-        self._numbers = itertools.count()
-        self._lane_waiters: dict[tuple[Status, int], list[tuple[int, int, trio.Event]]] = {}
-        self._height_waiters: list[tuple[int, int, trio.Event]] = []
+        self._lane_waiters = {(status, lane): Waiters() for status in _LANE_RUNGS for lane in range(len(ends))}
+        self._height_waiters = Waiters()
         self._moved = trio.Event()
 
     def note_ordered(self, ends: Ends, height: Height) -> None:
@@ -124,8 +160,7 @@ class Progress:
             return
         self.attested_height = height
         self._attested.note(height)
-        while self._height_waiters and self._height_waiters[0][0] <= height:
-            heapq.heappop(self._height_waiters)[2].set()
+        self._height_waiters.wake(height)
 
     def final_ms(self, height: Height) -> Milliseconds | None:
         """When the height was committed, if it is remembered."""
@@ -138,20 +173,13 @@ class Progress:
     async def until_lane(self, status: Status, lane: ValidatorIndex, seq: Seq) -> None:
         """Returns once the position is `ordered`, or executed for `final`."""
         history = self.ordered if status is Status.ORDERED else self.executed
-        if history.covers(lane, seq):
-            return
-        event = trio.Event()
-        waiters = self._lane_waiters.setdefault((status, lane), [])
-        heapq.heappush(waiters, (seq, next(self._numbers), event))
-        await event.wait()
+        if not history.covers(lane, seq):
+            await self._lane_waiters[status, lane].until(seq)
 
     async def until_attested(self, height: Height) -> None:
         """Returns once a certificate covers `height`."""
-        if height <= self.attested_height:
-            return
-        event = trio.Event()
-        heapq.heappush(self._height_waiters, (height, next(self._numbers), event))
-        await event.wait()
+        if height > self.attested_height:
+            await self._height_waiters.until(height)
 
     async def until_executed_more(self) -> None:
         """Returns after the next executed height."""
@@ -159,9 +187,7 @@ class Progress:
 
     def _wake_lanes(self, status: Status, ends: Ends) -> None:
         for lane, end in enumerate(ends):
-            waiters = self._lane_waiters.get((status, lane))
-            while waiters and waiters[0][0] <= end:
-                heapq.heappop(waiters)[2].set()
+            self._lane_waiters[status, lane].wake(end)
 
 
 def start_of_progress(ends: Ends, executed_height: Height, attested_height: Height | None) -> Progress:

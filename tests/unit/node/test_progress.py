@@ -5,7 +5,7 @@ import trio.testing
 
 from consensus.numbers import Height, Seq, ValidatorIndex
 from sequencer.client.status import Status
-from sequencer.node.progress import HISTORY_MAX, CutHistory, start_of_progress
+from sequencer.node.progress import HISTORY_MAX, CutHistory, Waiters, start_of_progress
 
 
 def ends(*seqs):
@@ -63,7 +63,9 @@ def test_what_forgotten_steps_reached_is_not_said_of_a_later_one():
         history.note(ends(step, 5), Height(step))
     assert history.first_covering(1, 5) is None
     assert history.first_covering(0, HISTORY_MAX) is None
-    assert history.first_covering(0, HISTORY_MAX + 1).height == HISTORY_MAX + 1
+    oldest = history.first_covering(0, HISTORY_MAX + 1)
+    assert oldest is not None
+    assert oldest.height == HISTORY_MAX + 1
 
 
 def test_times_of_heights_are_those_of_the_first_note_at_or_above():
@@ -108,3 +110,42 @@ async def test_a_certificate_wakes_all_lower_heights(nursery):
     await trio.testing.wait_all_tasks_blocked()
     assert sorted(woken) == [1, 2]
     progress.note_attested(Height(9))
+
+
+async def test_waiters_that_gave_up_leave_nothing_behind(nursery):
+    waiters, woken = Waiters(), []
+
+    async def wait(position):
+        await waiters.until(position)
+        woken.append(position)
+
+    for position in (7, 5):
+        nursery.start_soon(wait, position)
+    await trio.testing.wait_all_tasks_blocked()
+    for position in range(1_000):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await waiters.until(position)
+        assert waiters.held <= 2 * 2 + 1
+    waiters.wake(5)
+    await trio.testing.wait_all_tasks_blocked()
+    assert woken == [5]
+    waiters.wake(1_000)
+    await trio.testing.wait_all_tasks_blocked()
+    assert woken == [5, 7]
+    assert waiters.held == 0
+
+
+async def test_a_waiter_that_is_cancelled_as_it_is_woken_is_not_counted_twice(nursery):
+    waiters = Waiters()
+    for _ in range(3):
+        with trio.CancelScope() as scope:
+            nursery.start_soon(trio.lowlevel.checkpoint)
+
+            async def cancel_and_wake(scope=scope):
+                scope.cancel()
+                waiters.wake(9)
+
+            nursery.start_soon(cancel_and_wake)
+            await waiters.until(9)
+    assert waiters.held == 0
