@@ -50,7 +50,7 @@ from sequencer.node.lane_driver import LaneDriver
 from sequencer.node.links import Links
 from sequencer.node.outbox import Outbox
 from sequencer.node.own_validator import LoadedValidator, load_validator
-from sequencer.node.progress import Progress, start_of_progress
+from sequencer.node.progress import Progress
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
@@ -195,9 +195,10 @@ class Node:
         attested_height = Height(newest.height) if newest is not None else GENESIS_HEIGHT
         recovered = recover_replica(chain, stores, execution)
         replica = Replica(chain, self._validator.node_key, _timing(config), recovered)
-        self._progress: Progress = start_of_progress(
-            tuple(end.seq for end in execution.effective.cut), execution.height, attested_height
-        )
+        last = stores.chain.load_last_committed()
+        final_height = Height(last.height) if last is not None else GENESIS_HEIGHT
+        ends = tuple(end.seq for end in execution.effective.cut)
+        self._progress = Progress(ends, execution.height, final_height, attested_height)
         self._outbox = Outbox(stores.database, self._metrics, self._failpoints)
         self._consensus = ConsensusDriver(
             chain=chain,

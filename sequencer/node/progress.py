@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import trio
 
-from consensus.numbers import GENESIS_HEIGHT, Height, Milliseconds, Seq, ValidatorIndex
+from consensus.numbers import Height, Milliseconds, Seq, ValidatorIndex
 from sequencer.client.status import Status
 from sequencer.node.clock import wall_ms
 
@@ -122,11 +122,11 @@ class Waiters:
 class Progress:
     """See the module's invariants."""
 
-    def __init__(self, ends: Ends, executed_height: Height, attested_height: Height) -> None:
-        """`ends`: the executed cut that the disk gave back."""
+    def __init__(self, ends: Ends, executed_height: Height, final_height: Height, attested_height: Height) -> None:
+        """What the disk gave back. `ends`: the executed cut; execution may be behind what is committed (`final`)."""
         self.ordered = CutHistory(ends, executed_height)
         self.executed = CutHistory(ends, executed_height)
-        self.final_height = executed_height
+        self.final_height = final_height
         self.attested_height = attested_height
         self._final = _HeightTimes()
         self._attested = _HeightTimes()
@@ -188,8 +188,3 @@ class Progress:
     def _wake_lanes(self, status: Status, ends: Ends) -> None:
         for lane, end in enumerate(ends):
             self._lane_waiters[status, lane].wake(end)
-
-
-def start_of_progress(ends: Ends, executed_height: Height, attested_height: Height | None) -> Progress:
-    """Progress as a start finds it."""
-    return Progress(ends, executed_height, attested_height or GENESIS_HEIGHT)

@@ -5,7 +5,7 @@ import trio.testing
 
 from consensus.numbers import Height, Seq, ValidatorIndex
 from sequencer.client.status import Status
-from sequencer.node.progress import HISTORY_MAX, CutHistory, Waiters, start_of_progress
+from sequencer.node.progress import HISTORY_MAX, CutHistory, Progress, Waiters
 
 
 def ends(*seqs):
@@ -13,7 +13,7 @@ def ends(*seqs):
 
 
 def progress_at(*seqs, height=0):
-    return start_of_progress(ends(*seqs), Height(height), None)
+    return Progress(ends(*seqs), Height(height), Height(height), Height(0))
 
 
 def test_positions_only_rise():
@@ -22,6 +22,13 @@ def test_positions_only_rise():
     progress.note_ordered(ends(4, 2), Height(1))
     assert progress.ordered.ends == ends(5, 2)
     assert progress.ordered.height == 2
+
+
+def test_what_was_committed_before_the_start_is_final_before_it_is_executed_again():
+    progress = Progress(ends(0), Height(5), Height(9), Height(4))
+    assert (progress.executed.height, progress.final_height, progress.attested_height) == (5, 9, 4)
+    progress.note_final(Height(8))
+    assert progress.final_height == 9
 
 
 def test_an_executed_block_is_ordered_too():
