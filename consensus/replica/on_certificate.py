@@ -1,11 +1,13 @@
 """A QC or TC is known to be valid: what follows from it.
 
-On a QC: high_qc = max; a high tip that it covers is dropped; confirm and commit; enter the view after it.
+On a QC: high_qc = max; a high tip that it covers is dropped; confirm and commit; enter the view
+after it; a leader that lacked it tries again ▲.
 On a TC: enter the view after it.
 """
 
 from consensus.replica.commit import try_commit, try_confirm
 from consensus.replica.events import CertificateReceived
+from consensus.replica.propose import try_propose
 from consensus.replica.state import State
 from consensus.replica.views import enter
 from consensus.vocabulary.certificates import QC, TC, Certificate
@@ -22,8 +24,11 @@ def on_certificate(state: State, event: CertificateReceived) -> None:
 
 
 def _is_news(state: State, certificate: Certificate) -> bool:
-    """A QC of a past view may still commit something, or be what a waiting leader lacks."""
-    return isinstance(certificate, QC) and certificate.view not in state.qcs and certificate.view >= state.view - 1
+    """A QC of a past view may be higher than ours, or what a waiting leader lacks to propose on its entry."""
+    if not isinstance(certificate, QC) or certificate.view in state.qcs:
+        return False
+    is_lacking = isinstance(state.entry, TC) and certificate.view == state.entry.high.qc_view
+    return certificate.view > state.high_qc.view or is_lacking
 
 
 def use_certificate(state: State, certificate: Certificate) -> None:
@@ -43,3 +48,4 @@ def use_qc(state: State, qc: QC) -> None:
     try_confirm(state, qc)
     try_commit(state, qc)
     enter(state, qc)
+    try_propose(state)

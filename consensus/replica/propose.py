@@ -123,10 +123,19 @@ def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
             pending = pending or bool(ordered[1])
     new = sum(max(0, end.seq - known.seq) for end, known in zip(cut.ends, effective.cut, strict=True))
     if new == 0:
-        return state.now.mono_ms if pending else entered + timing.idle_interval_ms
+        at_once = pending or _is_given_little_time(state)
+        return state.now.mono_ms if at_once else entered + timing.idle_interval_ms
     loaded = new >= state.validators_count
     interval = timing.min_block_interval_loaded_ms if loaded else timing.min_block_interval_ms
     return min(state.mono_at(justify.body.ts_ms + interval), entered + interval)
+
+
+def _is_given_little_time(state: State) -> bool:
+    """Whether others may take us for absent: after a slot of ours without a proposal, or since a restart.
+
+    They give us a quarter of a view then, and idling would use it up before we could show that we are back.
+    """
+    return state.me in state.pacemaker.absent or state.proposed_view <= state.silent_view != 0
 
 
 def _make_tip(state: State, justify: QC, fresh: TC | None, reports: tuple[LaneReport, ...], cut: Cut) -> Tip:

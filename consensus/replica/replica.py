@@ -169,5 +169,7 @@ def _on_peer_connected(state: State, peer: ValidatorIndex) -> None:
         state.send(peer, proposal)
     if state.vote is not None and state.voted_view == state.view:
         state.send(peer, state.vote)
+        if state.leader(state.view + 1) == peer:
+            state.send(peer, make_report(state, View(state.view + 1)))
     if state.leader(state.view) == peer:
         state.send(peer, make_report(state, state.view))

@@ -19,7 +19,7 @@ from functools import cached_property
 from consensus import limits
 from consensus.encoding import Reader, sequence, u8, u16, u32, u64, varint
 from consensus.errors import DecodeError
-from consensus.genesis import Genesis
+from consensus.genesis import Genesis, lane_report_batches_default
 from consensus.numbers import Digest, Epoch, Hash, Milliseconds, Seq, ValidatorIndex, View
 from consensus.signing import SIGNATURE_BYTES, Kind, NodeKey
 from consensus.vocabulary.anchor import Anchor
@@ -194,7 +194,7 @@ class _Table:
 
 def decode_reports(reader: Reader, epoch: Epoch, view: View, count: int) -> tuple[LaneReport, ...]:
     """Reads the compact form of reports for `view` by `count` validators. Raises `DecodeError`."""
-    batches_max = limits.LANE_REPORT_BATCHES_CEILING
+    batches_max = lane_report_batches_default(count)
     tables = [_Table(reader, count * batches_max) for _ in range(count)]
     reports: list[LaneReport] = []
     for _ in range(reader.count(count)):
