@@ -138,15 +138,17 @@ class Validity:
         header = tip.header
         self._require_member(header.epoch, header.author)
         _require(header.view >= 1 and header.author == self.validators.leader(header.view), "wrong_leader")
+        encoding_hash = sha256(tip.encoded)
+        is_known = self._is_remembered(encoding_hash)
+        if not is_known:  # before anything that costs more than a signature
+            self._require_signed(header.author, header.signing_digest(self.chain), tip.author_sig)
         _check_links(tip)
         cut = determine_cut(self._checked_reports(tip), self.validators)
         _require(cut.root() == header.cut_root, "cut_root")
         _require(block_time(tip.reports, tip.justify.body.ts_ms, self.validators) == header.ts_ms, "block_time")
         _require(block_anchor(tip.reports, self.validators) == header.l1_anchor, "l1_anchor")
-        encoding_hash = sha256(tip.encoded)
-        if self._is_remembered(encoding_hash):
+        if is_known:
             return cut
-        self._require_signed(header.author, header.signing_digest(self.chain), tip.author_sig)
         self.check_qc(tip.justify)
         self._check_fresh(tip)
         for report in tip.reports:
