@@ -57,6 +57,7 @@ class Campaign:
         shape = stakes or self.random.choice(STAKES)
         self.cluster = Cluster(shape, seed, TIMING)
         self.mood = Mood.draw(self.random)
+        self.cluster.sync_ms = self.random.choice((0.0, 0.0, 1.0, 10.0))
         self.byzantine = self.random.randrange(self.cluster.count)
         assert 3 * shape[self.byzantine] < sum(shape), "a Byzantine validator holds less than a third"
         self.adversary = Adversary(self.cluster, self.byzantine)
@@ -72,6 +73,7 @@ class Campaign:
             self._time_out,
             self._time_out,
             self._lie,
+            self._break_a_rule,
             self._show_qc,
             self._show_tc,
             self._show_tip,
@@ -104,7 +106,7 @@ class Campaign:
         cluster = self.cluster
         self._quiet = True
         cluster.before_effect, cluster.groups = None, None
-        cluster.latency_ms = (0.5, 1.5)
+        cluster.latency_ms, cluster.sync_ms = (0.5, 1.5), 0.0
         for node in cluster.honest:
             if not node.alive:
                 node.start()
@@ -171,7 +173,7 @@ class Campaign:
                 return False
 
     def _crashes(self, node: Node, effect: Effect) -> bool:
-        """Twice as likely right after a save, before what it was for leaves."""
+        """Anywhere between two effects, so also between a save and what it was for."""
         if self._quiet or self.random.random() >= self.mood.crash:
             return False
         self.cluster.after(self.random.uniform(1, 80), lambda: self._restart(node))
@@ -246,9 +248,11 @@ class Campaign:
         entry = self.adversary.qcs.get(view - 1) or self.adversary.tcs.get(view - 1)
         if tip is None or entry is None:
             return
-        claimed = self.random.randrange(1, view + 1)
-        body = TimeoutBody(tip.header.epoch, View(view), View(claimed), tip.id, View(self.random.randrange(claimed)))
-        if self.cluster.leader(view + 1) == self.byzantine and self.random.random() < 0.5:
+        highest = self.random.random() < 0.6
+        claimed = view if highest else self.random.randrange(1, view + 1)
+        below = claimed - 1 if highest else self.random.randrange(claimed)
+        body = TimeoutBody(tip.header.epoch, View(view), View(claimed), tip.id, View(below))
+        if self.cluster.leader(view + 1) == self.byzantine and self.random.random() < 0.8:
             certificate = self.adversary.tc(view, self.honest, body)
             if certificate is not None and certificate.high.tip_id == tip.id:
                 self.adversary.propose(view + 1, tip, self._some(), certificate)
@@ -256,6 +260,22 @@ class Campaign:
         honest = self.adversary.forge.timeout(view, self.byzantine, tip, entry)
         signature = self.adversary.forge.sign_timeout(body, self.byzantine)
         self.adversary.send(replace(honest, body=body, signature=signature), self._some())
+
+    def _break_a_rule(self, view: int) -> None:
+        """A proposal that no honest node takes: another tip or base than the TC names, or a QC of too few."""
+        rng, adversary = self.random, self.adversary
+        tip, entry = self._any_tip(view), self._any_tc(view - rng.choice((1, 1, 2)))
+        if self.cluster.leader(view) == self.byzantine and entry is not None and tip is not None:
+            if rng.random() < 0.5:
+                adversary.propose(view, tip, self.honest, entry)
+                return
+            base = adversary.qcs[rng.choice(sorted(adversary.qcs)[-5:])]
+            made = adversary.fresh_tip(view, base, entry, salt=9) if base.view < view else None
+            if made is not None:
+                adversary.propose(view, made, self.honest)
+        elif tip is not None:
+            weak = adversary.forge.certify(tip, max(tip.view, view - 1), signers=[self.byzantine])
+            adversary.send(weak, self._some())
 
     def _show_qc(self, view: int) -> None:
         qc = self.adversary.qc(max(0, view - self.random.randrange(4)))

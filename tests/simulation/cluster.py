@@ -63,6 +63,7 @@ class Cluster:
         self.nodes = [Node(self, index) for index in range(self.count)]
         self.byzantine: set[int] = set()  # their nodes never start; an attacker speaks for them
         self.latency_ms = (0.5, 1.5)
+        self.sync_ms = 0.0  # mean duration of a synced write; the core steps on meanwhile
         self.drops: Callable[[Sent], bool] = lambda sent: False
         self.extra_delay_ms: Callable[[Sent], float] = lambda sent: 0.0
         self.withholds: Callable[[int, int, int], bool] = lambda author, receiver, seq: False
@@ -70,7 +71,7 @@ class Cluster:
         self.observers: list[Callable[[Node, Effect], None]] = []
         self.on_transmit: Callable[[Sent], None] | None = None  # an attacker that sees every message
         self.groups: tuple[frozenset[int], ...] | None = None  # of a partition; None: all are connected
-        self.watcher = Watcher(self.leader)
+        self.watcher = Watcher(self.leader, self.chain.validator_set.is_quorum)
         self.blocks: list[CommittedBlock] = []  # the one chain, by height from 1
         self.confirmations: set[Confirmation] = set()
         self.lanes: list[list[Digest]] = [[] for _ in stakes]

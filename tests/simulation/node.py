@@ -74,6 +74,8 @@ class Node:
         self.faults: list[tuple[int, str]] = []
         self.committed: list[BlockId] = []
         self.views: list[int] = []
+        self._queue: list[Effect] = []
+        self._writing: list[Effect] = []
 
     @property
     def alive(self) -> bool:
@@ -127,7 +129,12 @@ class Node:
         return decode_whole(self.disk.tips[tip_id], lambda reader: Tip.decode(reader, self.cluster.count))
 
     def crash(self) -> None:
-        """Loses everything but the disk."""
+        """Loses everything but the disk; a write that was under way is on it or not, but never in part."""
+        if self._writing and self.cluster.random.random() < 0.5:
+            for item in self._writing:
+                if isinstance(item, Save | Commit):
+                    self._deliver(item)
+        self._writing, self._queue = [], []
         self.replica = None
         self.timers, self.ahead = {}, {}
 
@@ -143,38 +150,65 @@ class Node:
             self.carry_out(effect)
 
     def carry_out(self, effect: Effect) -> None:
-        """Does what the core asks for, unless the crash point comes first."""
+        """Does what the core asks for, as a driver does, unless the crash point comes first."""
         cluster = self.cluster
         if cluster.before_effect is not None and cluster.before_effect(self, effect):
             self.crash()
             return
         for observe in cluster.observers:
             observe(self, effect)
-        self._do(effect)
-
-    def _do(self, effect: Effect) -> None:
-        cluster = self.cluster
         match effect:
-            case Save(record, tips):
-                self._save(record, tips)
-            case Send(to, message):
-                self._transmit((to,), message)
-            case Broadcast(message):
-                self._transmit(range(cluster.count), message)
+            case Save() | Commit() | Send() | Broadcast() | Confirm():
+                self._queue.append(effect)
+                if not self._writing:
+                    self._drain()
             case SetTimer(timer, at_mono_ms):
                 self._set_timer(timer, at_mono_ms)
             case FetchTips(wanted, floor_height, peers):
                 self._fetch(wanted, floor_height, peers)
-            case Commit():
-                self._commit(effect)
-            case Confirm(tip, qc):
-                cluster.note_confirmed(self.index, tip, qc)
             case PeerFault():
                 self.faults.append((effect.sender, effect.reason))
             case EnterView():
                 self.views.append(effect.view)
             case NeedBatches(batches):
                 self._need(batches)
+
+    # the disk: puts and what waits for them, in one order; what comes while a write runs is the next one
+
+    def _drain(self) -> None:
+        while self._queue and not self._writing:
+            if self.cluster.sync_ms == 0 or not any(isinstance(item, Save | Commit) for item in self._queue):
+                self._deliver(self._queue.pop(0))
+            else:
+                self._start_write()
+
+    def _start_write(self) -> None:
+        self._writing, self._queue = self._queue, []
+        life = self.life
+
+        def finish() -> None:
+            if self.life == life and self.alive:
+                items, self._writing = self._writing, []
+                for item in sorted(items, key=lambda item: not isinstance(item, Save | Commit)):  # puts first
+                    self._deliver(item)
+                self._drain()
+
+        self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms), finish)
+
+    def _deliver(self, effect: Effect) -> None:
+        match effect:
+            case Save(record, tips):
+                self._save(record, tips)
+            case Commit():
+                self._commit(effect)
+            case Send(to, message):
+                self._transmit((to,), message)
+            case Broadcast(message):
+                self._transmit(range(self.cluster.count), message)
+            case Confirm(tip, qc):
+                self.cluster.note_confirmed(self.index, tip, qc)
+            case _:
+                raise AssertionError(f"{effect} does not wait for the disk")
 
     def _save(self, record: SafetyRecord, tips: tuple[Tip, ...]) -> None:
         self.disk.record = record.encode()

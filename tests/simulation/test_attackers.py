@@ -14,7 +14,7 @@ from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.node import Node
 
 TIMING = ReplicaTiming(view_timeout_ms=40, view_timeout_max_ms=160, idle_interval_ms=6, fetch_delay_ms=5)
-DURATION_MS = 600.0
+DURATION_MS = 400.0
 BYZANTINE = 2
 
 

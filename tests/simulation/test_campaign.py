@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.campaign import Campaign
 
-QUICK_SEEDS = range(24)
+QUICK_SEEDS = range(16)
 LONG_SEEDS = range(1_000, 1_400)
 SEEDS_PER_TEST = 8
 

@@ -18,14 +18,14 @@ TIMING = ReplicaTiming(view_timeout_ms=40, view_timeout_max_ms=120, idle_interva
 SCENARIO_MS = 60.0
 DOWN_MS = 15.0
 PARTS = 4
-# One node's every crash point in the default suite, every node's in the slow one; of power cuts every fifth.
+# One node's every crash point in the default suite, every node's in the slow one; of power cuts every tenth.
 CASES = [
     pytest.param(dead, node, marks=() if (dead, node) in {(None, 1), (1, 0)} else pytest.mark.slow)
     for dead in (None, 1)
     for node in range(4)
     if node != dead
 ]
-POWER_CUT_PARTS = [pytest.param(part, marks=pytest.mark.slow if part else ()) for part in range(5)]
+POWER_CUT_PARTS = [pytest.param(part, marks=pytest.mark.slow if part else ()) for part in range(10)]
 
 
 class CrashBefore:

@@ -6,7 +6,7 @@ Refuses to do: forgive a restart. A key has one history.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,9 +32,10 @@ class Conviction:
 class Watcher:
     """All statements by validator."""
 
-    def __init__(self, leader: Callable[[int], int]) -> None:
-        """`leader`: who leads a view."""
+    def __init__(self, leader: Callable[[int], int], is_quorum: Callable[[Iterable[int]], bool]) -> None:
+        """`leader`: who leads a view; `is_quorum`: whether these validators are one."""
         self._leader = leader
+        self._is_quorum = is_quorum
         self.tips: dict[tuple[int, int], set[bytes]] = defaultdict(set)  # (author, view) → tip ids
         self.proposals: dict[tuple[int, int], set[bytes]] = defaultdict(set)  # (leader, view) → tip ids
         self.votes: dict[tuple[int, int], set[VoteBody]] = defaultdict(set)  # (voter, view)
@@ -100,7 +101,8 @@ class Watcher:
         if not self._is_new(certificate.encoded):
             return
         if isinstance(certificate, QC):
-            self.certified[certificate.view].add(certificate.body.block_id)
+            if self._is_quorum(certificate.signers):
+                self.certified[certificate.view].add(certificate.body.block_id)
             for signer in certificate.signers:
                 self.votes[signer, certificate.view].add(certificate.body)
         else:
