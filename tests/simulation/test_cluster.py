@@ -88,3 +88,15 @@ def test_batches_that_the_author_did_not_send_to_everybody_are_fetched_and_the_b
     assert state.holdings.bases() == tuple(end.seq for end in state.tree.effective.cut)
     assert state.holdings.bases() == (3, 1, 0, 0)
     cluster.check()
+
+
+def test_above_16_validators_with_almost_a_third_dead():
+    """Votes go to two leaders only; where both are dead, the votes in the timeouts make the QC."""
+    cluster = Cluster((1,) * 17, timing=QUICK, seed=3)
+    dead = {0, 1, 2, 3, 4}
+    alive = [index for index in range(17) if index not in dead]
+    assert any({cluster.leader(view), cluster.leader(view + 1)} <= dead for view in range(1, 9))
+    cluster.start(*alive)
+    digests = {cluster.batch(author) for author in alive[:3]}
+    cluster.run_until(lambda: digests <= set(cluster.ordered), limit_ms=3_000)
+    cluster.check()

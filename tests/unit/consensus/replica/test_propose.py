@@ -161,6 +161,23 @@ def test_a_leader_that_lacks_the_qc_of_its_entry_gets_it_with_a_timeout():
     assert proposal.tip.justify == qc
 
 
+def test_a_leader_that_lacks_the_qc_of_its_entry_takes_it_from_anybody_even_below_its_own():
+    """QC 3 was hidden from the others, so their TC names QC 2, which a leader that jumped by QC 3 never saw."""
+    for known in (0, 3):
+        seat = Seat(me=0)
+        seat.start()
+        tips = seat.forge.chain_of(3)
+        qcs = [seat.forge.genesis_qc, *(seat.forge.certify(tip) for tip in tips)]
+        if known:
+            seat.hear(qcs[known])
+        seat.hear(seat.forge.tc_of(4, qcs[2]))
+        assert seat.state.view == 5
+        report_all(seat, 5)
+        assert not seat.said(Proposal)
+        (proposal,) = seat.said(Proposal, seat.hear(qcs[2]))
+        assert proposal.tip.justify == qcs[2]
+
+
 def test_one_proposal_per_view_and_none_after_the_own_timeout():
     seat, _ = seated(4, me=1)
     report_all(seat, 4)
