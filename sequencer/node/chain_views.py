@@ -2,29 +2,38 @@
 
 Responsible for: reading the stores back into the types that clients share.
 Refuses to do: keep anything; every answer is read from disk or from the replica's tree, in a bounded number of reads.
+
+Invariants:
+1. What grows with the content of blocks is read and decoded in a thread, at most READS_AT_ONCE_MAX at a time. A thread
+   touches the stores, the batch source and the plain numbers of `Progress`; the replica's tree stays on the event loop.
 """
 
 from collections.abc import Sequence
 from typing import Literal
 
+import trio
+
 from consensus.encoding import decode_whole
 from consensus.errors import BrokenInvariant
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_HEIGHT, Digest, Height, NamespaceId, NamespaceIndex
+from consensus.numbers import GENESIS_HEIGHT, Height, NamespaceId, NamespaceIndex
 from consensus.replica.replica import Replica
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.tip import Tip
+from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status
 from sequencer.client.views import BlockName, BlockView, NamespaceEntry, NamespaceView
-from sequencer.client.wire import DeliveredBlock, DeliveredRun, NamespaceProof
-from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace, Run
+from sequencer.client.wire import NamespaceProof
+from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace
 from sequencer.execution.namespaces import leaves_at
 from sequencer.node.batch_source import BatchSource
+from sequencer.node.namespace_pages import NamespacePages
 from sequencer.node.progress import Progress
-from sequencer.rpc.service import NamespaceBlockPart
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
+
+READS_AT_ONCE_MAX = 2
 
 
 class ChainViews:
@@ -44,36 +53,34 @@ class ChainViews:
         self._replica = replica
         self._store = store
         self._blocks = blocks
-        self._source = source
+        self._pages = NamespacePages(blocks, source)
         self._progress = progress
+        self._limiter = trio.CapacityLimiter(READS_AT_ONCE_MAX)
 
     # blocks
 
-    def block(self, which: Height | BlockName) -> BlockView | None:
+    async def block(self, which: Height | BlockName) -> BlockView | None:
         """See `Service.block`."""
         if which == "ordered":
-            return self._newest_ordered()
-        if which == "final":
+            branch = self._ordered_branch()
+            if branch:
+                return self._tip_view(branch[-1], Status.ORDERED)
+        if which in ("ordered", "final"):
             height = Height(self._progress.final_height)
         elif which == "attested":
             height = Height(self._progress.attested_height)
         else:
             height = Height(int(which))
-        return self._block_at(height)
+        executed = await trio.to_thread.run_sync(self._executed_view_at, height, limiter=self._limiter)
+        return executed or self._unexecuted_view_at(height)
 
-    def _block_at(self, height: Height) -> BlockView | None:
-        executed = self._executed(height)
-        if executed is not None:
-            return self._executed_view(executed)
+    def _unexecuted_view_at(self, height: Height) -> BlockView | None:
         block_id = self._store.load_committed_id(height)
-        tip = self._tip(block_id) if block_id is not None else self._ordered_tip(height)
-        if tip is None:
-            return None
-        return self._tip_view(tip, Status.FINAL if block_id is not None else Status.ORDERED)
-
-    def _executed(self, height: Height) -> ExecutedBlock | None:
-        encoded = self._blocks.load_executed_block(height)
-        return ExecutedBlock.decode(encoded) if encoded is not None else None
+        if block_id is not None:
+            committed = self._tip(block_id)
+            return self._tip_view(committed, Status.FINAL) if committed is not None else None
+        ordered = next((tip for tip in self._ordered_branch() if tip.header.height == height), None)
+        return self._tip_view(ordered, Status.ORDERED) if ordered is not None else None
 
     def _tip(self, block_id: bytes) -> Tip | None:
         stored = self._store.load_tip(block_id)
@@ -81,17 +88,10 @@ class ChainViews:
             return None
         return decode_whole(stored, lambda reader: Tip.decode(reader, self._chain.validator_set.count))
 
-    def _ordered_tip(self, height: Height) -> Tip | None:
-        """The tip at `height` on the branch of the newest QC."""
+    def _ordered_branch(self) -> Sequence[Tip]:
+        """The tips on the branch of the newest QC, oldest first."""
         state = self._replica.state
-        branch = state.tree.branch(state.high_qc.body.block_id) or []
-        return next((tip for tip in branch if tip.header.height == height), None)
-
-    def _newest_ordered(self) -> BlockView | None:
-        tip = self._replica.state.tree.get(self._replica.state.high_qc.body.block_id)
-        if tip is None:
-            return self._block_at(Height(self._progress.final_height))
-        return self._tip_view(tip, Status.ORDERED)
+        return state.tree.branch(state.high_qc.body.block_id) or ()
 
     def _tip_view(self, tip: Tip, status: Status) -> BlockView:
         header = tip.header
@@ -112,6 +112,11 @@ class ChainViews:
             None,
             None,
         )
+
+    def _executed_view_at(self, height: Height) -> BlockView | None:
+        """In a thread: a block names every batch in it."""
+        encoded = self._blocks.load_executed_block(height)
+        return self._executed_view(ExecutedBlock.decode(encoded)) if encoded is not None else None
 
     def _executed_view(self, block: ExecutedBlock) -> BlockView:
         tip = self._tip(block.block_id)
@@ -138,8 +143,12 @@ class ChainViews:
 
     # namespaces
 
-    def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+    async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """See `Service.namespaces`."""
+        return await trio.to_thread.run_sync(self._namespace_views, from_id, count, limiter=self._limiter)
+
+    def _namespace_views(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+        """In a thread: three reads for each."""
         found = [namespace for namespace in self._chain.namespaces if namespace.id >= from_id][:count]
         return [self._namespace_view(namespace.id, namespace.name) for namespace in found]
 
@@ -151,43 +160,13 @@ class ChainViews:
         block = decode_whole(encoded, NamespaceBlock.decode)
         return NamespaceView(namespace, name, block.index, block.height, block.hash(self._chain.domain))
 
-    def namespace_blocks(
+    async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
         """See `Service.namespace_blocks`."""
-        parts: list[NamespaceBlockPart] = []
-        left = bytes_max
-        index = from_index
-        while len(parts) < count and (executed := self._executed_namespace(namespace, index)) is not None:
-            if first_run and first_run >= len(executed.runs):
-                break
-            taken = _runs_within(executed.runs[first_run:], left, at_least_one=not parts)
-            if not taken:
-                break
-            delivered = DeliveredBlock(executed.block, executed.hash, tuple(self._deliver(run) for run in taken))
-            parts.append(NamespaceBlockPart(delivered, first_run, len(executed.runs)))
-            if first_run + len(taken) < len(executed.runs):
-                break
-            left -= sum(run.byte_count for run in taken)
-            first_run, index = 0, NamespaceIndex(index + 1)
-        return parts
-
-    def _executed_namespace(self, namespace: NamespaceId, index: NamespaceIndex) -> ExecutedNamespace | None:
-        encoded = self._blocks.load_namespace_block(namespace, index)
-        if encoded is None:
-            return None
-        height = decode_whole(encoded, NamespaceBlock.decode).height
-        executed = self._executed(height)
-        if executed is None:
-            raise BrokenInvariant(f"the executed block of height {height} is not stored")
-        return next(item for item in executed.namespaces if item.block.namespace == namespace)
-
-    def _deliver(self, run: Run) -> DeliveredRun:
-        encoded = self._source.encoded(run.digest)
-        if encoded is None:
-            raise BrokenInvariant(f"batch {run.digest.hex()} of an executed block is not held")
-        segment = encoded[run.offset : run.offset + run.byte_count]
-        return DeliveredRun(run.lane, run.seq, Digest(run.digest), run.item_count, segment)
+        return await trio.to_thread.run_sync(
+            self._pages.read, namespace, from_index, count, first_run, bytes_max, limiter=self._limiter
+        )
 
     # proofs
 
@@ -202,8 +181,14 @@ class ChainViews:
         count = self._chain.validator_set.count
         return decode_whole(found.record, lambda reader: AttestationCertificate.decode(reader, count))
 
-    def namespace_proof(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+    async def namespace_proof(
+        self, namespace: NamespaceId, which: Height | Literal["attested"]
+    ) -> NamespaceProof | None:
         """See `Service.namespace_proof`."""
+        return await trio.to_thread.run_sync(self._prove, namespace, which, limiter=self._limiter)
+
+    def _prove(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+        """In a thread: the tree has a leaf for every namespace that was ever used."""
         certificate = self.attestation(which)
         if certificate is None or certificate.attestation.height == GENESIS_HEIGHT:
             return None
@@ -222,15 +207,3 @@ def _entry(namespace: ExecutedNamespace) -> NamespaceEntry:
     return NamespaceEntry(
         block.namespace, block.index, namespace.item_count, namespace.byte_count, block.data_root, namespace.hash
     )
-
-
-def _runs_within(runs: Sequence[Run], bytes_max: int, *, at_least_one: bool) -> Sequence[Run]:
-    """The runs from the first on that fit; one that does not fit is taken alone if it must be."""
-    taken: list[Run] = []
-    size = 0
-    for run in runs:
-        size += run.byte_count
-        if size > bytes_max and (taken or not at_least_one):
-            break
-        taken.append(run)
-    return taken

@@ -122,19 +122,21 @@ class NodeService:
         """See `TransactionViews.wait`."""
         return await self._transactions.wait(hash, status, timeout_ms)
 
-    def block(self, which: Height | BlockName) -> BlockView | None:
+    async def block(self, which: Height | BlockName) -> BlockView | None:
         """See `ChainViews.block`."""
-        return self._views.block(which)
+        return await self._views.block(which)
 
-    def namespace_blocks(
+    async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
         """See `ChainViews.namespace_blocks`."""
-        return self._views.namespace_blocks(namespace, from_index, count, first_run, bytes_max)
+        return await self._views.namespace_blocks(namespace, from_index, count, first_run, bytes_max)
 
-    def namespace_proof(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+    async def namespace_proof(
+        self, namespace: NamespaceId, which: Height | Literal["attested"]
+    ) -> NamespaceProof | None:
         """See `ChainViews.namespace_proof`."""
-        return self._views.namespace_proof(namespace, which)
+        return await self._views.namespace_proof(namespace, which)
 
     def attestation(self, which: Height | Literal["attested"]) -> AttestationCertificate | None:
         """See `ChainViews.attestation`."""
@@ -144,9 +146,9 @@ class NodeService:
         """The one set there is."""
         return self._chain.validator_set if epoch == GENESIS_EPOCH else None
 
-    def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+    async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """See `ChainViews.namespaces`."""
-        return self._views.namespaces(from_id, count)
+        return await self._views.namespaces(from_id, count)
 
     def peers(self) -> Sequence[PeerView]:
         """The other validators and their links."""

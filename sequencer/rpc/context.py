@@ -1,15 +1,20 @@
 """What every method and door works with: the service, the bounds, the metrics.
 
-Responsible for: checks that doors share: a known namespace, and how many calls may wait at once.
+Responsible for: what doors share: a known namespace, how many calls may wait at once, and where answers are made.
 Refuses to do: parse or encode.
 
 Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
    wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients.
+2. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
+   page of the smallest transactions takes hundreds of milliseconds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import trio
 
 from consensus.numbers import NamespaceId
 from sequencer.client.fields import namespace_to_json
@@ -19,6 +24,10 @@ from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS, TRANSACTIONS_WAITING_M
 from sequencer.rpc.service import Service
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
+
+ANSWERS_MADE_AT_ONCE_MAX = 2
+
+_Value = TypeVar("_Value")
 
 
 class Context:
@@ -30,6 +39,7 @@ class Context:
         self.metrics = metrics
         self._calls_waiting = Places(WAITING_CALLS_MAX)
         self._transactions_waiting = Places(TRANSACTIONS_WAITING_MAX)
+        self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
 
     def require_namespace(self, namespace: NamespaceId) -> None:
         """Raises `RequestRefused("unknown_namespace")` for one that is not registered."""
@@ -42,6 +52,10 @@ class Context:
         self.metrics.add(table.RPC_TRANSACTIONS, len(items), door)
         with self._transactions_waiting.taken(len(items)):
             return await self.service.submit(namespace, items)
+
+    async def make_answer(self, to_json: Callable[[_Value], object], value: _Value) -> object:
+        """A large answer's JSON shape, made in a thread."""
+        return await trio.to_thread.run_sync(to_json, value, limiter=self._making)
 
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""

@@ -55,22 +55,24 @@ class Service(Protocol):
         """Returns as soon as `status` is reached or the transaction has ended, else as it is after `timeout_ms`."""
         ...
 
-    def block(self, which: Height | BlockName) -> BlockView | None:
+    async def block(self, which: Height | BlockName) -> BlockView | None:
         """The block of a height, or the newest of a status."""
         ...
 
-    def namespace_blocks(
+    async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
         """At most `count` executed blocks from `from_index` on, the first of them from its run `first_run` on.
 
-        Stops before a run that would take the page beyond `bytes_max` of segment bytes, but delivers at least one run
-        if there is one. Only the last block of a page may be incomplete. Empty if there is no such block yet, or
-        `first_run` is not below the first block's number of runs.
+        Stops before a run that would take the page beyond `bytes_max` of segment bytes, and may stop earlier where more
+        would take much reading, but delivers at least one run if there is one. Only the last block of a page may be
+        incomplete. Empty if there is no such block yet, or `first_run` is not below the first block's number of runs.
         """
         ...
 
-    def namespace_proof(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+    async def namespace_proof(
+        self, namespace: NamespaceId, which: Height | Literal["attested"]
+    ) -> NamespaceProof | None:
         """The namespace's newest block up to the attested height that covers `which`; "attested" is the newest one.
 
         The attested height that covers a height is the smallest one at or above it. None if there is none yet, if the
@@ -86,7 +88,7 @@ class Service(Protocol):
         """The set of an epoch, or None if there is no such epoch yet."""
         ...
 
-    def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+    async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """At most `count` registered namespaces with ids from `from_id` on, rising."""
         ...
 

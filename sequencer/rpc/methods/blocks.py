@@ -9,8 +9,8 @@ from sequencer.rpc.parameters import BLOCK
 
 async def get_block(context: Context, height: Height | BlockName) -> object:
     """A block, or null."""
-    block = context.service.block(height)
-    return None if block is None else block_to_json(block)
+    block = await context.service.block(height)
+    return None if block is None else await context.make_answer(block_to_json, block)
 
 
 METHODS = (

@@ -1,9 +1,10 @@
 """Namespaces: which there are, their blocks page by page, and the proof of their newest block."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from consensus.numbers import Height, NamespaceId, NamespaceIndex
-from sequencer.client.parts import part_to_json
+from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.views import namespace_view_to_json
 from sequencer.client.wire import proof_to_json
 from sequencer.rpc.context import Context
@@ -22,7 +23,7 @@ from sequencer.rpc.parameters import (
 
 async def list_namespaces(context: Context, from_id: NamespaceId, count: int) -> object:
     """A page of the registered namespaces."""
-    return [namespace_view_to_json(namespace) for namespace in context.service.namespaces(from_id, count)]
+    return [namespace_view_to_json(namespace) for namespace in await context.service.namespaces(from_id, count)]
 
 
 async def get_namespace_blocks(
@@ -30,14 +31,18 @@ async def get_namespace_blocks(
 ) -> object:
     """A page of a namespace's blocks with their transactions."""
     context.require_namespace(namespace)
-    parts = context.service.namespace_blocks(namespace, from_index, count, first_run, PAGE_BYTES_MAX)
+    parts = await context.service.namespace_blocks(namespace, from_index, count, first_run, PAGE_BYTES_MAX)
+    return await context.make_answer(_page_to_json, parts)
+
+
+def _page_to_json(parts: Sequence[NamespaceBlockPart]) -> object:
     return [part_to_json(part) for part in parts]
 
 
 async def get_namespace_proof(context: Context, namespace: NamespaceId, height: Height | Literal["attested"]) -> object:
     """The proof of the namespace's newest block up to an attested height, or null."""
     context.require_namespace(namespace)
-    proof = context.service.namespace_proof(namespace, height)
+    proof = await context.service.namespace_proof(namespace, height)
     return None if proof is None else proof_to_json(proof)
 
 
@@ -53,8 +58,9 @@ METHODS = (
     Method(
         "seq_getNamespaceBlocks",
         "Executed blocks of a namespace with their transactions, gap-free from an index on; empty if there is none "
-        "yet. A page ends at about 1 MiB of transactions. Only its last block can be incomplete (`first_run` + the "
-        "length of `runs` is below `run_count`): go on from that block's index with `first_run`.",
+        "yet. A page ends at about 1 MiB of transactions, or earlier if they are few among many of other namespaces. "
+        "Only its last block can be incomplete (`first_run` + the length of `runs` is below `run_count`): go on from "
+        "that block's index with `first_run`.",
         get_namespace_blocks,
         (NAMESPACE, FROM_INDEX, COUNT, FIRST_RUN),
         result="NamespaceBlock",

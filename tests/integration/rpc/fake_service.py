@@ -117,10 +117,10 @@ class FakeService:
             await trio.sleep(timeout_ms / 1000)
         return self.status(hash)
 
-    def block(self, which: Height | BlockName) -> BlockView | None:
+    async def block(self, which: Height | BlockName) -> BlockView | None:
         return self.blocks.get(which)
 
-    def namespace_blocks(
+    async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
         parts: list[NamespaceBlockPart] = []
@@ -140,7 +140,9 @@ class FakeService:
             first_run = 0
         return parts
 
-    def namespace_proof(self, namespace: NamespaceId, which: Height | Literal["attested"]) -> NamespaceProof | None:
+    async def namespace_proof(
+        self, namespace: NamespaceId, which: Height | Literal["attested"]
+    ) -> NamespaceProof | None:
         found = [proof for proof in self.proofs if proof.namespace == namespace]
         if which == "attested":
             return found[-1] if found else None
@@ -155,7 +157,7 @@ class FakeService:
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         return self.chain.validator_set if epoch == 0 else None
 
-    def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
+    async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         found = [
             NamespaceView(namespace.id, namespace.name, None, None, None)
             for namespace in self.chain.namespaces

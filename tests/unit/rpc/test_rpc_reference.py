@@ -66,7 +66,7 @@ def answers() -> dict[str, object]:
         "Proof": wire.proof_to_json(proof),
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
         "Chain": chain_to_json(committee.chain),
-        "Namespace": views.namespace_view_to_json(service.namespaces(FIRST, 1)[0]),
+        "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
         "Peer": views.peer_to_json(service.peers()[1]),
         "SyncStatus": views.sync_status_to_json(service.sync_status()),
     }

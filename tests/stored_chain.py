@@ -1,0 +1,140 @@
+"""The stores of a node after a run of the chain, with reads that are counted, and a replica's tree above it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from consensus.numbers import Height, View
+from consensus.ordering.cut import determine_cut
+from consensus.replica.tree import TipTree
+from consensus.vocabulary.certificates import QC
+from sequencer.node.batch_source import BatchSource
+from sequencer.node.chain_views import ChainViews
+from sequencer.node.progress import Progress
+from storage.batches import BatchLog
+from storage.blocks import BlockStore
+from storage.chain import ChainStore
+from storage.database import Database
+from storage.segments import BatchRecord
+from tests.chain_run import ChainRun
+
+
+class Source(BatchSource):
+    """Counts what is read and notes where."""
+
+    read_bytes = 0
+    threads: frozenset[threading.Thread] = frozenset()
+
+    def encoded(self, digest):
+        found = super().encoded(digest)
+        self.read_bytes += len(found or b"")
+        self.threads |= {threading.current_thread()}
+        return found
+
+
+class Blocks(BlockStore):
+    """Notes the threads of reads that decode much."""
+
+    threads: frozenset[threading.Thread] = frozenset()
+    read_bytes = 0
+
+    def load_executed_block(self, height):
+        self.threads |= {threading.current_thread()}
+        found = super().load_executed_block(height)
+        self.read_bytes += len(found or b"")
+        return found
+
+    def load_leaves_record(self, height):
+        self.threads |= {threading.current_thread()}
+        return super().load_leaves_record(height)
+
+    def load_newest_namespace_index(self, namespace, height):
+        self.threads |= {threading.current_thread()}
+        return super().load_newest_namespace_index(namespace, height)
+
+
+@dataclass
+class ReplicaState:
+    tree: TipTree
+    high_qc: QC
+    qcs: dict[View, QC]
+
+
+@dataclass
+class Replica:
+    state: ReplicaState
+
+
+class StoredChain:
+    """A node's stores with what a run of the chain left in them, and a replica's tree above it."""
+
+    def __init__(self, committee, database, log):
+        self.run = ChainRun(committee)
+        self.chain, self.database, self.log = committee.chain, database, log
+        self.blocks, self.source = Blocks(database), Source(committee.chain, log)
+        state = self.run.state
+        tree = TipTree(self.chain.validator_set, state.block_id, state.height, View(0), state.effective)
+        self.replica: Any = Replica(ReplicaState(tree, committee_qc(committee), {}))
+
+    def execute(self, ts_ms, batches):
+        """Stores what a node stores of an executed block."""
+        tip = self.run.tips.tip(ts_ms, batches)
+        for lane, added in batches.items():
+            self.run.batches.update((batch.digest, batch) for batch in added)
+            records = [BatchRecord(lane, batch.header.seq, batch.digest, 1, batch.encoded) for batch in added]
+            self.log.append_many(records, lambda: 1)
+        done = self.run.execute(tip)
+        block = done.block
+        puts = self.blocks.executed_block_puts(block.height, block.encode())
+        puts += ChainStore.tip_puts(tip.id, tip.encoded) + ChainStore.commit_puts(block.height, tip.id)
+        for part in (namespace.block for namespace in block.namespaces):
+            puts += self.blocks.namespace_block_puts(part.namespace, part.index, block.height, part.encode())
+        if done.record is not None and block.attestation is not None:
+            puts += self.blocks.leaves_record_puts(block.attestation.height, done.record.encode())
+        self.database.write(puts, sync=False)
+        return block
+
+    def certify(self, height):
+        certificate = self.run.certificate(height)
+        self.database.write(self.blocks.certificate_puts(height, certificate.encode()), sync=False)
+
+    def propose(self, ts_ms):
+        """A tip above the committed chain."""
+        tip = self.run.tips.tip(ts_ms)
+        self.replica.state.tree.add(tip, determine_cut(tip.reports, self.chain.validator_set), named=True)
+        return tip
+
+    def views(self, final_height=0, attested_height=0):
+        height = self.run.state.height
+        ends = tuple(end.seq for end in self.run.state.effective.cut)
+        return ChainViews(
+            chain=self.chain,
+            replica=self.replica,
+            store=ChainStore(self.database),
+            blocks=self.blocks,
+            source=self.source,
+            progress=Progress(ends, height, max(height, Height(final_height)), Height(attested_height)),
+        )
+
+
+def committee_qc(committee):
+    return ChainRun(committee).tips.tip(1).justify
+
+
+def qc_on(tip, child, view=None):
+    """The QC on `tip`, as its child justifies itself, or one of a later view in which it was proposed again."""
+    qc = child.justify
+    assert qc.body.block_id == tip.id
+    return qc if view is None else replace(qc, body=replace(qc.body, view=View(view)))
+
+
+@contextmanager
+def stored_chain(committee, path) -> Iterator[StoredChain]:
+    """An empty one in a new home."""
+    chain_id = committee.chain.chain_id
+    with Database.open(path, chain_id) as database:
+        log = BatchLog.open(path / "batches", database, chain_id)
+        yield StoredChain(committee, database, log)
+        log.close()

@@ -1,0 +1,63 @@
+"""Blocks as a node answers them: what counts as ordered, and what stays off the event loop."""
+
+import threading
+
+import pytest
+
+from consensus.numbers import NamespaceIndex
+from sequencer.client.status import Status
+from storage.chain import ChainStore
+from tests.committee import FIRST, Committee
+from tests.stored_chain import stored_chain
+
+PAGE_BYTES = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def committee():
+    return Committee()
+
+
+@pytest.fixture
+def home(committee, tmp_path):
+    with stored_chain(committee, tmp_path) as home:
+        yield home
+
+
+async def test_without_an_ordered_block_the_newest_final_one_is_it(home):
+    block = home.execute(10, home.run.data(0, b"one"))
+    newest = await home.views().block("ordered")
+    assert newest is not None
+    assert (newest.block_id, newest.status) == (block.block_id, Status.FINAL)
+
+
+async def test_a_block_that_is_committed_and_not_executed_is_the_newest_final_one(home):
+    home.execute(10, home.run.data(0, b"one"))
+    tip = home.run.tips.tip(20)
+    height = tip.header.height
+    home.database.write(ChainStore.tip_puts(tip.id, tip.encoded) + ChainStore.commit_puts(height, tip.id), sync=False)
+    newest = await home.views(final_height=height).block("final")
+    assert newest is not None
+    assert (newest.block_id, newest.status, newest.namespaces) == (tip.id, Status.FINAL, None)
+
+
+# off the event loop
+
+
+async def test_what_grows_with_the_content_of_blocks_is_not_read_on_the_event_loop(home):
+    for place in range(8):
+        home.execute(50 * (place + 1), home.run.data(0, b"one"))
+    height = max(home.run.attestations)
+    home.certify(height)
+    views = home.views(attested_height=height)
+    loop = threading.current_thread()
+    assert await views.namespace_blocks(FIRST, NamespaceIndex(0), 10, 0, PAGE_BYTES)
+    assert home.source.threads
+    assert await views.block("final") is not None
+    assert await views.block("attested") is not None
+    proof = await views.namespace_proof(FIRST, "attested")
+    assert proof == home.run.proof(height)
+    (first, second) = await views.namespaces(FIRST, 10)
+    assert (first.index, second.index) == (7, None)
+    assert home.blocks.threads
+    assert loop not in home.source.threads | home.blocks.threads
