@@ -6,6 +6,7 @@ Refuses to do: keep anything; every answer is read from disk or from the replica
 Invariants:
 1. What grows with the content of blocks is read and decoded in a thread, at most READS_AT_ONCE_MAX at a time. A thread
    touches the stores, the batch source and the plain numbers of `Progress`; the replica's tree stays on the event loop.
+2. `ordered` is what a fresh QC names, and its ancestors.
 """
 
 from collections.abc import Sequence
@@ -89,9 +90,19 @@ class ChainViews:
         return decode_whole(stored, lambda reader: Tip.decode(reader, self._chain.validator_set.count))
 
     def _ordered_branch(self) -> Sequence[Tip]:
-        """The tips on the branch of the newest QC, oldest first."""
+        """The tips above the committed block that are `ordered`, oldest first.
+
+        The newest of them is the highest on the branch of the newest QC that a fresh QC names: a QC on a proposal made
+        again in a later view confirms nothing of its own.
+        """
         state = self._replica.state
-        return state.tree.branch(state.high_qc.body.block_id) or ()
+        qc = state.high_qc
+        while (tip := state.tree.get(qc.body.block_id)) is not None:
+            known = state.qcs.get(tip.view)
+            if qc.body.is_fresh or (known is not None and known.body.block_id == tip.id):
+                return state.tree.branch(tip.id) or ()
+            qc = tip.justify
+        return ()
 
     def _tip_view(self, tip: Tip, status: Status) -> BlockView:
         header = tip.header

@@ -8,7 +8,7 @@ from consensus.numbers import NamespaceIndex
 from sequencer.client.status import Status
 from storage.chain import ChainStore
 from tests.committee import FIRST, Committee
-from tests.stored_chain import stored_chain
+from tests.stored_chain import qc_on, stored_chain
 
 PAGE_BYTES = 1024 * 1024
 
@@ -22,6 +22,47 @@ def committee():
 def home(committee, tmp_path):
     with stored_chain(committee, tmp_path) as home:
         yield home
+
+
+# what is ordered
+
+
+@pytest.fixture
+def proposed(home):
+    """Two proposals one on the other, and a third for the second's QC."""
+    return [home.propose(ts_ms) for ts_ms in (10, 20, 30)]
+
+
+async def test_a_block_with_a_fresh_qc_is_ordered_and_so_are_its_ancestors(home, proposed):
+    one, two, three = proposed
+    home.replica.state.high_qc = qc_on(two, three)
+    views = home.views()
+    newest = await views.block("ordered")
+    assert newest is not None
+    assert (newest.block_id, newest.status) == (two.id, Status.ORDERED)
+    older = await views.block(one.header.height)
+    assert older is not None
+    assert (older.block_id, older.status) == (one.id, Status.ORDERED)
+    assert await views.block(three.header.height) is None
+
+
+async def test_a_block_with_a_qc_of_a_later_view_alone_is_not_ordered(home, proposed):
+    one, two, three = proposed
+    home.replica.state.high_qc = qc_on(two, three, view=two.view + 3)
+    views = home.views()
+    newest = await views.block("ordered")
+    assert newest is not None
+    assert newest.block_id == one.id
+    assert await views.block(two.header.height) is None
+
+
+async def test_a_block_stays_ordered_when_it_is_certified_again(home, proposed):
+    _, two, three = proposed
+    fresh, again = qc_on(two, three), qc_on(two, three, view=two.view + 3)
+    home.replica.state.qcs, home.replica.state.high_qc = {fresh.view: fresh}, again
+    newest = await home.views().block("ordered")
+    assert newest is not None
+    assert newest.block_id == two.id
 
 
 async def test_without_an_ordered_block_the_newest_final_one_is_it(home):
