@@ -64,10 +64,10 @@ def devnet(
     home = home.absolute()
     wanted = tuple(sorted(read_namespace(entry) for entry in namespace)) if namespace else None
     with locked(home):
+        (home / RUNNING_NAME).unlink(missing_ok=True)  # of a devnet that was killed: nobody may read it as ours
         if reset:
             remove_network(home)
         summary, ports = prepare(home, validators, wanted, base_port, read_settings(None, settings))
-        (home / RUNNING_NAME).unlink(missing_ok=True)
         network = devnet_run.Network(home, summary, tuple(ports))
         raise typer.Exit(devnet_run.run(network, ready_timeout_s))
 

@@ -244,3 +244,12 @@ def test_a_directory_with_something_else_is_left_alone(start, tmp_path):
         assert devnet.process.wait(PATIENCE_S) == 2
         assert "letter.txt" in devnet.shown()
     assert (home / "letter.txt").exists()
+
+
+def test_what_a_killed_devnet_left_is_removed_even_if_the_next_cannot_start(start):
+    first = start("--base-port", "0", "--validators", "1")
+    first.description()
+    first.stop(signal.SIGKILL)
+    assert (first.home / "devnet.json").exists()
+    assert start("--validators", "2").process.wait(PATIENCE_S) == 2
+    assert not (first.home / "devnet.json").exists()
