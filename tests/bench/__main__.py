@@ -1,7 +1,8 @@
 """`make bench`: four validators as processes, 512-byte transactions through the fast door of all four.
 
 Prints final throughput, percentiles of `received`, `ordered` and `final` by the client's clock, CPU and memory per
-node; keeps raw data under .bench/; compares with the last recorded run. fsync and Noise are on: there is no other way to run.
+node; keeps raw data under .bench/; compares with the last recorded run. fsync and Noise are on: there is no other way
+to run.
 """
 
 import argparse

@@ -33,7 +33,8 @@ class WatchingValidator:
         self._node: Node = network.nodes[index]
         self._others = [node for node in network.nodes if node.index != index]
         self._decoders = message_decoders(self.chain.validator_set.count)
-        self.statements = Watcher(lambda view: self.chain.validator_set.leader(View(view)))
+        validators = self.chain.validator_set
+        self.statements = Watcher(lambda view: validators.leader(View(view)), validators.is_quorum)
         self.batches: dict[tuple[int, int], set[bytes]] = defaultdict(set)  # (author, seq) → digests
         self.attestations: dict[tuple[int, int], set[bytes]] = defaultdict(set)  # (validator, height) → signed bytes
         self.frames: dict[int, int] = defaultdict(int)  # how many each has sent

@@ -1,5 +1,9 @@
 """The driver keeps the order of saves when one step makes the next one happen at once."""
 
+from dataclasses import replace
+from typing import Any
+
+from consensus.numbers import View
 from consensus.replica.effects import NeedBatches, Save
 from consensus.replica.events import Started, Timer, TimerFired
 from sequencer.node.consensus_driver import ConsensusDriver, ConsensusListener
@@ -31,10 +35,7 @@ class Replica:
         record = first_record(CHAIN)
         if isinstance(event, Started):
             return [NeedBatches(()), Save(record, ())]
-        return [Save(type(record)(*(2 if name == "voted_view" else getattr(record, name) for name in FIELDS)), ())]
-
-
-FIELDS = list(first_record(CHAIN).__dataclass_fields__)
+        return [Save(replace(record, voted_view=View(2)), ())]
 
 
 async def test_a_step_caused_by_an_effect_saves_after_the_step_that_caused_it():
@@ -43,11 +44,10 @@ async def test_a_step_caused_by_an_effect_saves_after_the_step_that_caused_it():
     def batches_needed(_needed):
         driver.handle(TimerFired(Timer.FETCH))
 
+    stand_ins: dict[str, Any] = {"replica": Replica(), "outbox": outbox, "store": None}
     driver = ConsensusDriver(
         chain=CHAIN,
-        replica=Replica(),
-        outbox=outbox,
-        store=None,
+        **stand_ins,
         listener=ConsensusListener(lambda commit: None, lambda confirm: None, batches_needed),
         metrics=Metrics("test"),
         failpoints=Failpoints(),

@@ -1,7 +1,7 @@
 """What the committed chain has passed needs no tip any more."""
 
 from consensus.clock import Now
-from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, Milliseconds
+from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, Milliseconds, ValidatorIndex
 from consensus.ordering.effective import effective_start
 from consensus.replica.effects import FetchTips
 from consensus.replica.events import CertificateReceived, ProposalReceived, Started, TimeoutReceived
@@ -19,7 +19,7 @@ def test_a_timeout_that_names_a_committed_tip_counts_at_the_next_leader():
     chain = make_genesis((1, 1, 1, 1))
     forge = Forge(chain)
     leader = forge.leader(VIEW + 1)
-    first, laggard, _ = [index for index in range(4) if index != leader]
+    first, laggard, _ = [ValidatorIndex(index) for index in range(4) if index != leader]
     genesis_id = forge.genesis_qc.body.block_id
     recovered = Recovered(None, genesis_id, GENESIS_HEIGHT, GENESIS_VIEW, effective_start(4))
     replica = Replica(chain, node_key(leader), ReplicaTiming(), recovered)
