@@ -1,11 +1,13 @@
 """A randomised attack on one cluster, repeatable from its seed.
 
-Links delay, lose and split; honest nodes crash between any two effects and restart; one Byzantine validator does what
-its key allows, aimed at what is hard: it splits the honest into two groups per view, hides certificates and shows them
-late, prefers stale highs, equivocates, votes twice, lies about what it holds. Then the faults stop.
+Links delay, lose and split; clocks jump; disks are slow; honest nodes crash between any two effects and restart. One
+Byzantine validator does what its key allows, aimed at what is hard: it splits the honest into two groups per view,
+hides certificates and shows them late, prefers stale highs, equivocates, votes twice, lies about what it holds. Then
+the faults stop.
 """
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -68,6 +70,7 @@ class Campaign:
         self._moves: tuple[Callable[[int], None], ...] = (
             self._propose,
             self._propose,
+            self._split,
             self._vote,
             self._vote,
             self._time_out,
@@ -118,7 +121,7 @@ class Campaign:
         height = len(cluster.blocks)
         cluster.run_until(lambda: all(len(node.committed) >= height for node in cluster.honest), limit_ms=5_000)
         views = self._view() - before
-        assert views <= 6 * cluster.count, f"{views} views until everything was final"
+        assert views <= 3 * cluster.count, f"{views} views until everything was final"
 
     def _view(self) -> int:
         return max((node.core.state.view for node in self.cluster.honest if node.alive), default=1)
@@ -137,6 +140,8 @@ class Campaign:
                 cluster.batch(rng.choice(alive))
         if rng.random() < 0.05:
             cluster.latency_ms = rng.choice(((0.5, 1.5), (0.5, 6.0), (2.0, 20.0)))
+        if rng.random() < 0.01:
+            rng.choice(cluster.honest).clock_offset_ms += rng.choice((-3_600_000, -50, 50, 3_600_000))
         if rng.random() < 0.03:
             side = set(rng.sample(self.honest, rng.randrange(1, len(self.honest))))
             cluster.partition(side | {self.byzantine}, (set(self.honest) - side) | {self.byzantine})
@@ -231,6 +236,24 @@ class Campaign:
         tip = self.adversary.fresh_tip(view, justify, entry, salt=self.random.randrange(4))
         if tip is not None:
             self.adversary.propose(view, tip, self._some())
+
+    def _split(self, view: int) -> None:
+        """As leader after a failed view: two fresh tips, each with a proof of its own, to two halves of the honest."""
+        if self.cluster.leader(view) != self.byzantine:
+            return
+        known = sorted(self.adversary.timeouts[view - 1].keys() - {self.byzantine})
+        entries: dict[int, TC] = {}
+        for signers in itertools.combinations(known, max(0, len(known) - 1)):
+            entry = self.adversary.tc(view - 1, signers, self.adversary.qcs[0])
+            if entry is not None and not entry.high.names_tip:
+                entries[entry.high.qc_view] = entry
+        halves = self.random.sample(self.honest, len(self.honest))
+        for half, (qc_view, entry) in enumerate(sorted(entries.items())[:2]):
+            justify = self.adversary.qc(qc_view)
+            tip = self.adversary.fresh_tip(view, justify, entry) if justify is not None else None
+            if tip is not None:
+                self.adversary.propose(view, tip, halves[half::2])
+                self.adversary.vote(tip, view, self._some())
 
     def _vote(self, view: int) -> None:
         tip = self._any_tip(view)
