@@ -7,6 +7,7 @@ _HOME = "/var/lib/sequencer/home"
 _SERVICE = """\
   validator-{index}:
     image: {image}
+    pull_policy: never
     command: ["start", "--home", "{home}"]
     user: "{user}"
     read_only: true
