@@ -14,6 +14,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Hash, Height, NamespaceId, NamespaceIndex
 from consensus.vocabulary.batch import KIND_OPEN, Batch, parse_segment, transaction_id
 from sequencer.client.client import SequencerClient
+from sequencer.client.errors import ClientError
 from sequencer.client.parts import NamespaceBlockPart, join_parts
 from sequencer.client.status import Status
 from sequencer.client.verify import NamespaceVerifier, VerifiedBlock, verify_position, verify_receipt
@@ -70,7 +71,20 @@ async def settle(nodes: Sequence[Node], ledger: Ledger, name: str) -> None:
                 async def is_attested(client: SequencerClient = client, marker: Hash = marker) -> bool:
                     return (await client.status(marker)).has_reached(Status.ATTESTED)
 
-                await until(is_attested, f"validator {node.index} proves the last transactions")
+                try:
+                    await until(is_attested, f"validator {node.index} proves the last transactions")
+                except AssertionError as error:
+                    error.add_note("\n".join([await _standing(other) for other in nodes]))
+                    raise
+
+
+async def _standing(node: Node) -> str:
+    """Where a node stands, for the report of a test that has failed."""
+    try:
+        async with node.client() as client:
+            return f"validator {node.index}: {await client.sync_status()}"
+    except ClientError as error:
+        return f"validator {node.index}: {error}"
 
 
 async def audit(nodes: Sequence[Node], ledger: Ledger) -> Chains:
