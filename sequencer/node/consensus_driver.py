@@ -18,7 +18,6 @@ import structlog
 import trio
 
 from consensus import limits
-from consensus.encoding import decode_whole
 from consensus.errors import DecodeError
 from consensus.genesis import Genesis
 from consensus.numbers import BlockId, Height, ValidatorIndex
@@ -44,8 +43,9 @@ from p2p.errors import RequestFailed
 from p2p.host import ValidatorHost
 from sequencer.node.clock import read_now
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips, encode_tips_request
+from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips_request
 from sequencer.node.outbox import Outbox
+from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.chain import ChainStore, CommitProof
@@ -84,7 +84,7 @@ class ConsensusDriver:
         self._chain = chain
         self.replica = replica
         self._outbox = outbox
-        self._store = store
+        self._pages = TipPages(replica, store)
         self._listener = listener
         self._metrics = metrics
         self._failpoints = failpoints
@@ -278,24 +278,6 @@ class ConsensusDriver:
             self._host.blame(peer, LinkFault(reason))
             self._host.close_link(peer, reason)
 
-    def serve_tips(self, wanted: BlockId, floor_height: Height) -> bytes:
+    async def serve_tips(self, peer: ValidatorIndex, wanted: BlockId, floor_height: Height) -> bytes:
         """The wanted tip and its parents above `floor_height`, as far as one page goes; empty if it is not known."""
-        page: list[bytes] = []
-        size = 0
-        while len(page) < limits.WALK_TIPS_MAX and size < limits.WALK_BYTES_MAX:
-            tip = self._known_tip(wanted)
-            if tip is None or tip.header.height <= floor_height:
-                break
-            page.append(tip.encoded)
-            size += len(tip.encoded)
-            wanted = tip.header.parent_id
-        return encode_tips(page)
-
-    def _known_tip(self, tip_id: BlockId) -> Tip | None:
-        tip = self.replica.state.tree.get(tip_id)
-        if tip is not None:
-            return tip
-        stored = self._store.load_tip(tip_id)
-        if stored is None:
-            return None
-        return decode_whole(stored, lambda reader: Tip.decode(reader, self._chain.validator_set.count))
+        return await self._pages.serve(peer, wanted, floor_height)

@@ -112,12 +112,12 @@ class Links:
         else:
             raise PeerFault("unknown_kind")
 
-    async def request_received(self, peer: int, kind: int, body: bytes) -> bytes:  # noqa: ARG002 - every validator may ask
+    async def request_received(self, peer: int, kind: int, body: bytes) -> bytes:
         """One request; an empty answer means that we do not have it."""
         try:
             if kind == RequestKind.TIPS:
                 wanted, floor_height = decode_tips_request(body)
-                return self._consensus.serve_tips(wanted, floor_height)
+                return await self._consensus.serve_tips(ValidatorIndex(peer), wanted, floor_height)
             if kind == RequestKind.BATCH:
                 if len(body) != 32:
                     raise DecodeError("a digest has 32 bytes")
