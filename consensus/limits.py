@@ -26,6 +26,8 @@ TIPS_UNCOMMITTED_MAX = 1_024  # tips kept in memory beyond the committed chain
 TIMESTAMP_MS_MAX = 2**53 - 1  # times are JSON numbers; a far-future clock cannot overflow a later sum
 WALK_BYTES_MAX = 1024 * 1024  # one page of tips, parents of a certificate
 WALK_TIPS_MAX = 256  # tips in one page
+WALK_MARKS_MAX = 1_024  # pages of a long walk that are remembered by their first tip's id; beyond it every other one
+STEP_LANES_MAX = 1_024  # blocks × lanes ordered or committed in one step, so that no step takes longer than a vote may
 
 LEADER_TABLE_MIN = 256  # slots of the leader table; 4n if that is more
 PACEMAKER_EXPONENT_MAX = 6  # 1.2^6 ≈ 3: then 1.1 per further view up to T_MAX

@@ -1,24 +1,24 @@
 """Confirming and committing: what a QC makes `ordered` and `final`.
 
-Responsible for: the commit rule, fresh-QC confirmation, and asking for tips that are missing on the way.
-Refuses to do: execute blocks or fetch batches' bytes.
+Responsible for: the commit rule, fresh-QC confirmation, and putting tips into the tree.
+Refuses to do: execute blocks or fetch batches' bytes, or ask for tips (`walk.py`).
 
 Invariants:
 1. `ordered`: QC(v, b) with b.view = v. A QC on a re-proposed tip is provisional and confirms nothing.
 2. `final`: QC(v+1, c) with c.justify.view = v commits c's parent and its ancestors, oldest first.
-3. A tip that is wanted because a valid QC leads to it is accepted by its hashes; any other is judged in full.
+3. One step commits at most `blocks_per_step` blocks, if the certificates in between allow it; the rest follows at once,
+   step by step, so that votes and timers get their turn.
 """
 
-from consensus.numbers import BlockId, Digest, ValidatorIndex, View
+from consensus.numbers import Digest, Height, ValidatorIndex, View
 from consensus.ordering.cut import Cut
-from consensus.replica.effects import Commit, CommittedBlock, Confirm, FetchTips, NeedBatches, NeededBatch
+from consensus.replica.effects import Commit, CommittedBlock, Confirm, NeedBatches, NeededBatch
 from consensus.replica.events import Timer
-from consensus.replica.state import State, WantedTip
+from consensus.replica.state import State
+from consensus.replica.walk import go_up, want_way
 from consensus.vocabulary.certificates import QC
 from consensus.vocabulary.report import LaneRow
 from consensus.vocabulary.tip import Tip
-
-_WANTED_MAX = 64
 
 
 def try_confirm(state: State, qc: QC) -> None:
@@ -35,31 +35,56 @@ def try_confirm(state: State, qc: QC) -> None:
 
 def try_commit(state: State, qc: QC) -> None:
     """Commits what `qc` proves final; asks for the tips that it needs and we lack."""
-    if qc.body.height <= state.tree.committed_height:
+    tree = state.tree
+    if qc.body.height <= tree.committed_height:
         return
-    missing = state.tree.missing_ancestor(qc.body.block_id)
-    if missing is not None:
-        want_tip(state, missing, qc.signers, certified=True)
+    gap = tree.missing_ancestor(qc.body.block_id, qc.body.height)
+    if gap is not None:
+        if gap.height > tree.committed_height:
+            want_way(state, gap, qc.signers)
         return
-    state.tree.note_named(qc.body.block_id)
+    tree.note_named(qc.body.block_id)
+    if state.committing is not None:
+        return
     child = _committing_child(state, qc)
     if child is None:
         return
-    tip, child_qc = child
-    branch = state.tree.branch(tip.header.parent_id)
+    tip, child_qc, is_highest = child
+    branch = tree.branch(tip.header.parent_id)
     if not branch:
         return
+    if not is_highest:
+        state.committing = qc
+        state.set_timer(Timer.COMMIT, state.now.mono_ms)
     blocks = tuple(_commit_block(state, block) for block in branch)
     state.emit(Commit(blocks, tip.justify, child_qc))
 
 
-def _committing_child(state: State, qc: QC) -> tuple[Tip, QC] | None:
-    """The highest c on the branch of `qc` whose QC is of the view after its justify's, with that QC."""
-    while (tip := state.tree.get(qc.body.block_id)) is not None:
+def go_on_committing(state: State) -> None:
+    """The next step of what did not fit into one."""
+    qc, state.committing = state.committing, None
+    if qc is not None:
+        try_commit(state, qc)
+    try_confirm(state, state.high_qc)
+    try_commit(state, state.high_qc)
+    go_up(state)
+
+
+def _committing_child(state: State, qc: QC) -> tuple[Tip, QC, bool] | None:
+    """c on the branch of `qc` whose QC is of the view after its justify's, with that QC, and whether it is the highest.
+
+    The highest in reach of one step, else the lowest.
+    """
+    committed = state.tree.committed_height
+    reach = Height(committed + state.tree.blocks_per_step)
+    found: tuple[Tip, QC, bool] | None = None
+    while (tip := state.tree.get(qc.body.block_id)) is not None and tip.header.height > committed + 1:
         if qc.view == tip.justify.view + 1:
-            return tip, qc
+            found = tip, qc, found is None
+            if tip.justify.body.height <= reach:
+                break
         qc = tip.justify
-    return None
+    return found
 
 
 def _commit_block(state: State, tip: Tip) -> CommittedBlock:
@@ -75,46 +100,6 @@ def keep_tip(state: State, tip: Tip, cut: Cut | None, *, named: bool) -> None:
     """Puts a tip into the tree and asks for it no longer. `named`: a certificate or a kept timeout names it."""
     wanted = state.wanted.pop(tip.id, None)
     state.tree.add(tip, cut, named=named or wanted is not None)
-
-
-def want_tip(
-    state: State, tip_id: BlockId, peers: tuple[ValidatorIndex, ...], *, certified: bool, at_once: bool = False
-) -> None:
-    """Notes that a tip is missing; it is asked for after a short while, or at once in the middle of a walk.
-
-    Whoever is said to have it is asked in turn: the first to name it may be the only one that never answers.
-    """
-    others = tuple(peer for peer in peers if peer != state.me)
-    known = state.wanted.get(tip_id)
-    if known is not None:
-        known.certified = known.certified or certified
-        known.peers = tuple(dict.fromkeys(known.peers + others))
-        known.view = state.view
-        return
-    if len(state.wanted) >= _WANTED_MAX:
-        del state.wanted[next(iter(state.wanted))]
-    due = state.now.mono_ms + (0 if at_once else state.timing.fetch_delay_ms)
-    state.wanted[tip_id] = WantedTip(others, certified, due, state.view)
-    fetch_due(state)
-
-
-def fetch_due(state: State) -> None:
-    """Asks for every wanted tip whose time has come, each time another peer first, and sets the timer for the next.
-
-    One that only timeouts name is given up two views later; those that still need it want it again.
-    """
-    for tip_id, wanted in list(state.wanted.items()):
-        outdated = not wanted.certified and wanted.view < state.view - 1
-        if outdated or state.tree.get(tip_id) is not None or tip_id == state.tree.committed_id:
-            del state.wanted[tip_id]
-        elif wanted.due_mono_ms <= state.now.mono_ms and wanted.peers:
-            turn = wanted.attempts % len(wanted.peers)
-            wanted.attempts += 1
-            wanted.due_mono_ms = state.now.mono_ms + state.timing.fetch_retry_ms
-            peers = wanted.peers[turn:] + wanted.peers[:turn]
-            state.emit(FetchTips(tip_id, state.tree.committed_height, peers))
-    due = min((wanted.due_mono_ms for wanted in state.wanted.values() if wanted.peers), default=None)
-    state.set_timer(Timer.FETCH, due)
 
 
 def need_listed(state: State, tip: Tip) -> None:

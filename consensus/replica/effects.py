@@ -51,11 +51,21 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class FetchTips:
-    """Ask one of `peers`, the first first, for `wanted` and its parents down to `floor_height`, exclusive."""
+    """Get `wanted` and its parents down to `floor_height`, exclusive.
+
+    From the stored tips; if it is not among them, from one of `peers`, the first first.
+    """
 
     wanted: BlockId
     floor_height: int
     peers: tuple[ValidatorIndex, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTips:
+    """Store these tips, which a valid QC leads to, before a later `FetchTips`. If they are lost, peers have them."""
+
+    tips: tuple[Tip, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +129,6 @@ class EnterView:
     by_timeout: bool
 
 
-Effect = Save | Send | Broadcast | SetTimer | FetchTips | NeedBatches | Confirm | Commit | PeerFault | EnterView
+Effect = (
+    Save | Send | Broadcast | SetTimer | FetchTips | StoreTips | NeedBatches | Confirm | Commit | PeerFault | EnterView
+)

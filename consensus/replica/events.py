@@ -19,6 +19,7 @@ class Timer(Enum):
     PROPOSE = "propose"  # pacing and idling of the leader
     REPORT = "report"  # a report for a waiting leader
     FETCH = "fetch"  # ask again for tips that did not come
+    COMMIT = "commit"  # commit on, what did not fit into one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,10 @@ class TipReceived:
 
 @dataclass(frozen=True, slots=True)
 class TipsFetched:
-    """An answer to `FetchTips`: the wanted tip first, then its parents. Empty when the peer had nothing or failed."""
+    """An answer to `FetchTips`: the wanted tip first, then its parents. Empty when the peer had nothing or failed.
+
+    `sender` is ourselves for what our own disk had.
+    """
 
     sender: ValidatorIndex
     wanted: BlockId

@@ -8,7 +8,6 @@ Invariants:
 """
 
 from consensus.errors import InvalidObject
-from consensus.replica.commit import want_tip
 from consensus.replica.events import TimeoutReceived
 from consensus.replica.on_certificate import use_certificate, use_qc
 from consensus.replica.on_vote import count_vote
@@ -16,6 +15,7 @@ from consensus.replica.propose import try_propose
 from consensus.replica.state import State
 from consensus.replica.timing_out import local_timeout
 from consensus.replica.views import enter
+from consensus.replica.walk import want_tip
 from consensus.validity import names
 from consensus.vocabulary.messages import Timeout
 
@@ -77,6 +77,6 @@ def _counts(state: State, timeout: Timeout) -> bool:
         return True  # a quorum has voted beyond it, so no TC has it as its high and its tip is not needed
     tip = state.tree.get(body.tip_id)
     if tip is None:
-        want_tip(state, body.tip_id, (timeout.signer,), certified=False)
+        want_tip(state, body.tip_id, (timeout.signer,))
         return False
     return names(body, tip)

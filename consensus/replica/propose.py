@@ -13,11 +13,11 @@ Invariants:
 from consensus.numbers import GENESIS_EPOCH, Height, View
 from consensus.ordering.blocktime import block_anchor, block_time
 from consensus.ordering.cut import Cut, determine_cut
-from consensus.replica.commit import want_tip
 from consensus.replica.events import Timer
 from consensus.replica.lane_reports import make_report
 from consensus.replica.safety import StoredProposal
 from consensus.replica.state import State
+from consensus.replica.walk import want_tip
 from consensus.signing import sha256
 from consensus.validity import is_high_of
 from consensus.vocabulary.certificates import QC, TC
@@ -78,7 +78,7 @@ def _ask_for_high(state: State, entry: TC) -> None:
         holders = tuple(
             signer for signer, body in zip(entry.signers, entry.bodies, strict=True) if body.tip_id == high.tip_id
         )
-        want_tip(state, high.tip_id, holders, certified=False)
+        want_tip(state, high.tip_id, holders)
 
 
 def _is_pacing(state: State) -> bool:
@@ -112,7 +112,7 @@ def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
     """
     timing, entered = state.timing, state.current.entered_mono_ms
     branch = state.tree.branch(justify.body.block_id)
-    if branch is None:
+    if branch is None or state.committing is not None:
         return state.now.mono_ms
     effective = state.tree.effective
     pending = False

@@ -16,7 +16,7 @@ from consensus.clock import Now
 from consensus.errors import BrokenInvariant, InvalidObject
 from consensus.genesis import Genesis
 from consensus.numbers import ValidatorIndex, View
-from consensus.replica.commit import fetch_due, try_commit
+from consensus.replica.commit import go_on_committing, try_commit
 from consensus.replica.effects import Effect, NeedBatches, NeededBatch, PeerFault
 from consensus.replica.events import (
     BatchHeld,
@@ -46,6 +46,7 @@ from consensus.replica.propose import stored_proposal, try_propose
 from consensus.replica.state import Recovered, ReplicaTiming, State, recover
 from consensus.replica.timing_out import send_timeout, view_timer_fired
 from consensus.replica.views import begin, report_highs
+from consensus.replica.walk import fetch_due
 from consensus.signing import NodeKey
 from consensus.vocabulary.certificates import TC
 
@@ -131,6 +132,8 @@ class Replica:
                 report_timer_fired(state)
             case Timer.FETCH:
                 fetch_due(state)
+            case Timer.COMMIT:
+                go_on_committing(state)
 
     def _on_started(self) -> None:
         """Takes up the stored view: never a vote or proposal in it after a restart, but a timeout ▲."""

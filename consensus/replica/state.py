@@ -43,7 +43,7 @@ from consensus.replica.pacemaker import Pacemaker
 from consensus.replica.pools import ReportPool, TimeoutPool, VotePool
 from consensus.replica.reporting import Holdings
 from consensus.replica.safety import SafetyRecord, StoredProposal
-from consensus.replica.tree import TipTree
+from consensus.replica.tree import Gap, TipTree
 from consensus.signing import NodeKey
 from consensus.validity import Validity
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
@@ -89,13 +89,24 @@ class Recovered:
 
 @dataclass(slots=True)
 class WantedTip:
-    """A tip that is asked for; `certified`: a valid QC names it, so hashes suffice to accept it."""
+    """A tip that is asked for. With a height: a valid QC leads to it, so hashes suffice to accept it."""
 
     peers: tuple[ValidatorIndex, ...]
-    certified: bool
+    height: Height | None
     due_mono_ms: float
     view: View  # ours when it was last wanted
     attempts: int = 0
+    failures: int = 0  # how often a peer gave nothing
+
+
+@dataclass(slots=True)
+class Walk:
+    """A way from a QC to the committed block that is longer than one page; see `walk.py`."""
+
+    top: BlockId  # where it began
+    wanted: BlockId  # the page that is asked for
+    peers: tuple[ValidatorIndex, ...] = ()
+    marks: list[Gap] = field(default_factory=list)  # first tips of stored pages, the highest first
 
 
 @dataclass(slots=True)
@@ -141,6 +152,9 @@ class State:
     qcs: dict[View, QC] = field(default_factory=dict)
     confirmed_view: View = GENESIS_VIEW
     wanted: dict[BlockId, WantedTip] = field(default_factory=dict)
+    walk: Walk | None = None
+    fetch_failures: dict[ValidatorIndex, int] = field(default_factory=dict)  # since it last gave what was asked for
+    committing: QC | None = None  # what it makes final did not fit into one step
     current: ViewProgress = field(default_factory=lambda: ViewProgress(GENESIS_VIEW))
     deadlines: dict[Timer, float] = field(default_factory=dict)
     now: Now = field(default_factory=lambda: Now(Milliseconds(0), 0.0))

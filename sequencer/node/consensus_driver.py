@@ -34,6 +34,7 @@ from consensus.replica.effects import (
     Save,
     Send,
     SetTimer,
+    StoreTips,
 )
 from consensus.replica.events import Event, Timer, TimerFired, TipsFetched
 from consensus.replica.replica import Replica
@@ -43,12 +44,13 @@ from p2p.errors import RequestFailed
 from p2p.host import ValidatorHost
 from sequencer.node.clock import read_now
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips_request
+from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips, encode_tips_request
 from sequencer.node.outbox import Outbox
 from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.chain import ChainStore, CommitProof
+from storage.errors import StorageFault
 from storage.safety import SafetyStore
 
 FETCHES_MAX = 8
@@ -95,6 +97,7 @@ class ConsensusDriver:
         self._timers_changed = trio.Event()
         self._fetches, self._fetch_requests = trio.open_memory_channel[FetchTips](64)
         self._fetching: set[BlockId] = set()
+        self._decoding = trio.CapacityLimiter(1)
         self._view_entered_s = trio.current_time()
         self.fault_reasons: dict[ValidatorIndex, str] = {}
 
@@ -138,7 +141,9 @@ class ConsensusDriver:
             case SetTimer():
                 self._set_timer(effect)
             case FetchTips():
-                self._request_fetch(effect)
+                self._outbox.post(lambda: self._request_fetch(effect))
+            case StoreTips():
+                self._outbox.put([put for tip in effect.tips for put in ChainStore.tip_puts(tip.id, tip.encoded)])
             case NeedBatches():
                 self._listener.batches_needed(effect)
             case Confirm():
@@ -245,32 +250,51 @@ class ConsensusDriver:
                 nursery.start_soon(self._fetch, effect)
 
     async def _fetch(self, effect: FetchTips) -> None:
-        body = encode_tips_request(effect.wanted, effect.floor_height)
-        answer_max = limits.WALK_BYTES_MAX + self._chain.tip_bytes_max
         try:
-            for peer in effect.peers[:2]:
-                tips = await self._fetch_from(peer, body, answer_max)
-                if tips:
-                    self.handle(TipsFetched(peer, effect.wanted, tips))
-                    self._close_if_at_fault(peer)
-                    return
+            if not await self._fetch_from_disk(effect):
+                await self._fetch_from_peers(effect)
         finally:
             self._fetching.discard(effect.wanted)
 
-    async def _fetch_from(self, peer: ValidatorIndex, body: bytes, answer_max: int) -> tuple[Tip, ...]:
+    async def _fetch_from_disk(self, effect: FetchTips) -> bool:
+        page = await self._pages.read(effect.wanted, Height(effect.floor_height))
+        if not page:
+            return False
+        try:
+            tips = await self._decode(encode_tips(page))
+        except DecodeError as error:
+            raise StorageFault(f"a stored tip is unreadable: {error}") from error
+        self.handle(TipsFetched(self.replica.state.me, effect.wanted, tips))
+        return True
+
+    async def _fetch_from_peers(self, effect: FetchTips) -> None:
+        body = encode_tips_request(effect.wanted, effect.floor_height)
+        for peer in effect.peers[:2]:
+            tips = await self._fetch_from(peer, body)
+            self.handle(TipsFetched(peer, effect.wanted, tips))
+            self._close_if_at_fault(peer)
+            if tips:
+                return
+
+    async def _fetch_from(self, peer: ValidatorIndex, body: bytes) -> tuple[Tip, ...]:
         if self._host is None:
             return ()
+        answer_max = limits.WALK_BYTES_MAX + self._chain.tip_bytes_max
         try:
             answer = await self._host.request(
                 peer, RequestKind.TIPS, body, timeout_ms=FETCH_TIMEOUT_MS, response_bytes_max=answer_max
             )
-            return decode_tips(answer, self._chain.validator_set.count, self._chain.tip_bytes_max)
+            return await self._decode(answer)
         except RequestFailed:
             return ()
         except DecodeError:
             self.fault_reasons[peer] = "malformed"
-            self._close_if_at_fault(peer)
             return ()
+
+    async def _decode(self, answer: bytes) -> tuple[Tip, ...]:
+        """In a thread: a page takes longer than a vote may wait."""
+        count, tip_bytes_max = self._chain.validator_set.count, self._chain.tip_bytes_max
+        return await trio.to_thread.run_sync(decode_tips, answer, count, tip_bytes_max, limiter=self._decoding)
 
     def _close_if_at_fault(self, peer: ValidatorIndex) -> None:
         reason = self.fault_reasons.pop(peer, None)

@@ -112,7 +112,7 @@ def kept(seat: Seat) -> dict[str, tuple[int, int]]:
         "wanted tips": (len(state.wanted), 2 * COUNT),
         "QCs": (len(state.qcs), QCS_KEPT),
         "inbox": (len(state.inbox), 0),
-        "timers": (len(state.deadlines), 4),
+        "timers": (len(state.deadlines), 5),
     }
 
 

@@ -25,6 +25,7 @@ from tests.simulation.keys import make_genesis
 from tests.simulation.node import Disk, Node
 from tests.simulation.watcher import Watcher
 
+Page = tuple[Tip, ...]
 SYNC_MS = 0.3  # from a batch's arrival to the return of its sync
 
 
@@ -65,6 +66,7 @@ class Cluster:
         self.latency_ms = (0.5, 1.5)
         self.sync_ms = 0.0  # mean duration of a synced write; the core steps on meanwhile
         self.drops: Callable[[Sent], bool] = lambda sent: False
+        self.answers: Callable[[int, Page], tuple[float, Page]] = lambda peer, tips: (0.0, tips)  # how late, and what
         self.extra_delay_ms: Callable[[Sent], float] = lambda sent: 0.0
         self.withholds: Callable[[int, int, int], bool] = lambda author, receiver, seq: False
         self.before_effect: Callable[[Node, Effect], bool] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from consensus import limits
 from consensus.clock import Now
 from consensus.encoding import decode_whole
 from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
@@ -27,6 +28,7 @@ from consensus.replica.effects import (
     Save,
     Send,
     SetTimer,
+    StoreTips,
 )
 from consensus.replica.events import BatchHeld, Event, Started, Timer, TimerFired, TipsFetched
 from consensus.replica.replica import Replica
@@ -40,7 +42,6 @@ from tests.simulation.keys import GENESIS_TIME_MS, node_key
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
-PAGE_TIPS = 8
 NEED_RETRY_MS = 50
 
 
@@ -51,10 +52,15 @@ class Disk:
     executed: CommittedBlock | None = None  # the last block whose batches, and those before, are all held
     record: bytes | None = None
     tips: dict[BlockId, bytes] = field(default_factory=dict)
+    walked: dict[BlockId, bytes] = field(default_factory=dict)  # tips of walks
     loose: dict[BlockId, View] = field(default_factory=dict)  # saved tips that are not committed
     committed: list[CommittedBlock] = field(default_factory=list)  # by height, from 1
     certificates: tuple[QC, ...] = ()  # of the last commit
     held: dict[tuple[int, int, Digest], tuple[Milliseconds, bool]] = field(default_factory=dict)
+
+
+def decode_tip(raw: bytes, count: int) -> Tip:
+    return decode_whole(raw, lambda reader: Tip.decode(reader, count))
 
 
 class Node:
@@ -74,6 +80,8 @@ class Node:
         self.faults: list[tuple[int, str]] = []
         self.committed: list[BlockId] = []
         self.views: list[int] = []
+        self.pages_asked: list[int] = []  # of whom
+        self._fetching: set[BlockId] = set()
         self._queue: list[Effect] = []
         self._writing: list[Effect] = []
 
@@ -97,7 +105,7 @@ class Node:
         """Boots from the disk."""
         assert not self.alive
         self.life += 1
-        self.timers, self.ahead = {}, {}
+        self.timers, self.ahead, self._fetching = {}, {}, set()
         self.replica = Replica(self.cluster.chain, node_key(self.index), self.cluster.timing, self._recovered())
         self.step(Started())
 
@@ -126,7 +134,7 @@ class Node:
         )
 
     def stored_tip(self, tip_id: BlockId) -> Tip:
-        return decode_whole(self.disk.tips[tip_id], lambda reader: Tip.decode(reader, self.cluster.count))
+        return decode_tip(self.disk.tips[tip_id], self.cluster.count)
 
     def crash(self) -> None:
         """Loses everything but the disk; a write that was under way is on it or not, but never in part."""
@@ -164,6 +172,8 @@ class Node:
                     self._drain()
             case SetTimer(timer, at_mono_ms):
                 self._set_timer(timer, at_mono_ms)
+            case StoreTips(tips):
+                self.disk.walked.update({tip.id: tip.encoded for tip in tips})
             case FetchTips(wanted, floor_height, peers):
                 self._fetch(wanted, floor_height, peers)
             case PeerFault():
@@ -283,30 +293,48 @@ class Node:
     # tips of others
 
     def _fetch(self, wanted: BlockId, floor_height: int, peers: tuple[ValidatorIndex, ...]) -> None:
+        """One walk per id at a time; what is stored is not asked of peers."""
         cluster, life = self.cluster, self.life
         peer = cluster.nodes[peers[0]]
-        if not cluster.connected(self.index, peer.index):
+        stored = self._walked_from(wanted, floor_height)
+        if wanted in self._fetching or not (stored or cluster.connected(self.index, peer.index)):
             return
+        self._fetching.add(wanted)
+
+        def deliver(sender: ValidatorIndex, tips: tuple[Tip, ...]) -> None:
+            if self.life == life:
+                self._fetching.discard(wanted)
+                self.step(TipsFetched(sender, wanted, tips))
 
         def answer() -> None:
-            tips = peer.tips_from(wanted, floor_height)
+            delay_ms, tips = cluster.answers(peer.index, peer.tips_from(wanted, floor_height))
+            cluster.after(cluster.delay(peer.index, self.index) + delay_ms, lambda: deliver(peer.index, tips))
 
-            def deliver() -> None:
-                if self.life == life:
-                    self.step(TipsFetched(peer.index, wanted, tips))
-
-            cluster.after(cluster.delay(peer.index, self.index), deliver)
-
-        cluster.after(cluster.delay(self.index, peer.index), answer)
+        if stored:
+            cluster.after(0, lambda: deliver(self.index, stored))
+        else:
+            self.pages_asked.append(peer.index)
+            cluster.after(cluster.delay(self.index, peer.index), answer)
 
     def tips_from(self, wanted: BlockId, floor_height: int) -> tuple[Tip, ...]:
         """A page of tips, the wanted one first, then parents above `floor_height`; nothing while down."""
         tips: list[Tip] = []
-        while self.replica is not None and len(tips) < PAGE_TIPS:
+        while self.replica is not None and len(tips) < limits.WALK_TIPS_MAX:
             tip = self.replica.state.tree.get(wanted)
             if tip is None and wanted in self.disk.tips:
                 tip = self.stored_tip(wanted)
             if tip is None or tip.header.height <= floor_height:
+                break
+            tips.append(tip)
+            wanted = tip.header.parent_id
+        return tuple(tips)
+
+    def _walked_from(self, wanted: BlockId, floor_height: int) -> tuple[Tip, ...]:
+        """The same of what our own walks stored."""
+        tips: list[Tip] = []
+        while wanted in self.disk.walked and len(tips) < limits.WALK_TIPS_MAX:
+            tip = decode_tip(self.disk.walked[wanted], self.cluster.count)
+            if tip.header.height <= floor_height:
                 break
             tips.append(tip)
             wanted = tip.header.parent_id

@@ -26,6 +26,7 @@ def test_a_fresh_qc_confirms_and_the_next_one_commits_its_parent():
     tips = seat.forge.chain_of(3)
     told(seat, tips)
     assert [confirm.tip.id for confirm in seat.asked(Confirm)] == [tip.id for tip in tips[:2]]
+    assert committed(seat) == [tips[0].id]
     seat.hear(seat.forge.certify(tips[2]))
     assert [confirm.tip.id for confirm in seat.asked(Confirm)] == [tip.id for tip in tips]
     assert committed(seat) == [tip.id for tip in tips[:2]]  # and never the certified block itself

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
-from consensus.replica.effects import Commit, FetchTips
+import pytest
+
+from consensus import limits
+from consensus.replica.effects import Commit, FetchTips, StoreTips
 from consensus.replica.events import TipsFetched
 from consensus.vocabulary.messages import Proposal
 from tests.simulation.seat import Seat
@@ -105,3 +108,138 @@ def test_a_tip_that_was_voted_for_is_kept_however_many_of_its_view_are_known():
     assert seat.state.voted_view == 3
     assert seat.state.tree.get(crowd[4].id) is not None
     assert not seat.said(Proposal)
+
+
+# walks
+
+
+@pytest.fixture
+def _pages_of_two(monkeypatch):
+    monkeypatch.setattr(limits, "WALK_TIPS_MAX", 2)
+
+
+def asked_next(seat: Seat, effects: list) -> FetchTips:
+    (asked,) = seat.asked(FetchTips, effects)
+    return asked
+
+
+@pytest.mark.usefixtures("_pages_of_two")
+def test_the_next_page_is_asked_of_another_peer():
+    seat, tips, _ = laggard()
+    (asked,) = seat.asked(FetchTips)
+    following = asked_next(seat, seat.step(TipsFetched(asked.peers[0], asked.wanted, (tips[3], tips[2]))))
+    assert following.wanted == tips[1].id
+    assert following.peers == (*asked.peers[1:], asked.peers[0])
+
+
+@pytest.mark.usefixtures("_pages_of_two")
+def test_a_peer_that_sent_a_short_page_is_asked_after_all_that_did_not():
+    seat, tips, _ = laggard()
+    (asked,) = seat.asked(FetchTips)
+    following = asked_next(seat, seat.step(TipsFetched(asked.peers[0], asked.wanted, (tips[3],))))
+    assert following.wanted == tips[2].id
+    assert following.peers[-1] == asked.peers[0]
+    again = seat.wait(3 * seat.timing.fetch_retry_ms)
+    assert {fetch.peers[-1] for fetch in seat.asked(FetchTips, again)} == {asked.peers[0]}
+
+
+def test_a_peer_that_had_nothing_is_asked_last_until_it_gives_something():
+    seat, tips, _ = laggard()
+    (asked,) = seat.asked(FetchTips)
+    empty_handed = asked.peers[0]
+    seat.step(TipsFetched(empty_handed, asked.wanted, ()))
+    again = seat.asked(FetchTips, seat.wait(3 * seat.timing.fetch_retry_ms))
+    assert len(again) >= 2
+    assert {fetch.peers[-1] for fetch in again} == {empty_handed}
+    seat.step(TipsFetched(empty_handed, asked.wanted, tuple(reversed(tips))))
+    assert not seat.state.fetch_failures
+
+
+@pytest.mark.usefixtures("_pages_of_two")
+def test_pages_on_the_way_are_stored_and_asked_for_again_once_the_way_is_known():
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.forge.chain_of(7)
+    seat.hear(seat.forge.certify(tips[6]))
+    asked: FetchTips | None = asked_next(seat, seat.wait(seat.timing.fetch_delay_ms))
+    chain = {tip.id: tip for tip in tips}
+    wanted, committed = [], []
+    stored: set[bytes] = set()
+    while asked is not None:
+        wanted.append(asked.wanted)
+        first = chain[asked.wanted]
+        page = [tip for tip in reversed(tips) if asked.floor_height < tip.header.height <= first.header.height][:2]
+        sender = seat.state.me if asked.wanted in stored else asked.peers[0]
+        effects = seat.step(TipsFetched(sender, asked.wanted, tuple(page)))
+        stored.update(tip.id for kept in seat.asked(StoreTips, effects) for tip in kept.tips)
+        committed += [block.tip.id for commit in seat.asked(Commit, effects) for block in commit.blocks]
+        assert len(seat.state.tree) <= 4
+        asked = next(iter(seat.asked(FetchTips, effects)), None)
+    down = [tips[at].id for at in (6, 4, 2, 0)]
+    assert wanted[: len(down)] == down
+    assert set(wanted[len(down) :]) <= stored
+    assert committed == [tip.id for tip in tips[:6]]
+    assert seat.state.walk is None
+    assert not seat.state.wanted
+
+
+def abandoned() -> tuple[Seat, list, list]:
+    """Two QCs that are not consecutive, on tips of a branch that we never saw; and the other branch, up to a QC."""
+    seat = Seat(me=0)
+    seat.start()
+    forge = seat.forge
+    first, second = forge.chain_of(2)
+    low, provisional = forge.certify(first), forge.certify(second, view=3)
+    third = forge.tip(5, provisional, forge.tc_of(4, provisional))
+    seat.hear(forge.proposal(1, first), forge.leader(1))
+    seat.hear(provisional)
+    seat.hear(forge.certify(third, view=6))
+    other = forge.tip(8, low, forge.tc_of(7, low))
+    ninth = forge.tip(9, forge.certify(other))
+    return seat, [first, second, third], [other, ninth]
+
+
+def go_on(seat: Seat, tips: list) -> None:
+    for tip in tips:
+        seat.hear(seat.forge.proposal(tip.view, tip), seat.forge.leader(tip.view))
+    seat.hear(seat.forge.certify(tips[-1]))
+
+
+def test_a_certified_tip_is_given_up_once_the_committed_chain_has_its_height():
+    seat, (_, second, _), others = abandoned()
+    assert second.id in seat.state.wanted
+    go_on(seat, others)
+    assert seat.state.tree.committed_height == 2
+    effects = seat.wait(5 * seat.timing.fetch_retry_ms)
+    assert second.id not in {fetch.wanted for fetch in seat.asked(FetchTips, effects)[1:]}
+    assert second.id not in seat.state.wanted
+
+
+def test_a_walk_that_meets_another_chain_than_the_committed_one_ends():
+    seat, (_, second, third), others = abandoned()
+    go_on(seat, others)
+    seat.wait(seat.timing.fetch_retry_ms)
+    assert third.id in seat.state.wanted
+    effects = seat.step(TipsFetched(seat.state.wanted[third.id].peers[0], third.id, (third, second)))
+    assert not seat.asked(StoreTips, effects)
+    assert seat.state.walk is None
+    effects = seat.wait(5 * seat.timing.fetch_retry_ms)
+    assert not seat.asked(FetchTips, effects)
+    assert not seat.state.wanted
+    assert not seat.faults()
+
+
+@pytest.mark.usefixtures("_pages_of_two")
+def test_a_walk_that_nobody_answers_gives_way_to_that_of_a_newer_qc():
+    seat, tips, _ = laggard()
+    (asked,) = seat.asked(FetchTips)
+    following = asked_next(seat, seat.step(TipsFetched(asked.peers[0], asked.wanted, (tips[3], tips[2]))))
+    longer = seat.forge.chain_of(8)
+    seat.hear(seat.forge.certify(longer[6]))
+    assert longer[6].id not in seat.state.wanted
+    for _ in range(2):
+        for peer in following.peers:
+            seat.step(TipsFetched(peer, following.wanted, ()))
+    seat.hear(seat.forge.certify(longer[7]))
+    assert longer[7].id in seat.state.wanted
+    assert following.wanted not in seat.state.wanted

@@ -1,0 +1,119 @@
+"""A validator that was away walks back from the newest QC, page by page, and up again."""
+
+import pytest
+
+from consensus import limits
+from consensus.replica.effects import Commit
+from consensus.replica.state import ReplicaTiming
+from tests.simulation.cluster import Cluster
+from tests.simulation.node import Node
+
+TIMING = ReplicaTiming(
+    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
+)
+PAGE = 8
+LAGGARD = 3
+
+
+@pytest.fixture(autouse=True)
+def _short_pages(monkeypatch):
+    monkeypatch.setattr(limits, "WALK_TIPS_MAX", PAGE)
+
+
+def behind(blocks: int, seed: int = 1) -> tuple[Cluster, Node]:
+    """A cluster that is `blocks` ahead of validator 3, which starts now."""
+    cluster = Cluster(seed=seed, timing=TIMING)
+    cluster.start(0, 1, 2)
+    cluster.run_until(lambda: len(cluster.blocks) >= blocks)
+    cluster.start(LAGGARD)
+    return cluster, cluster.nodes[LAGGARD]
+
+
+def has_caught_up(cluster: Cluster) -> bool:
+    return len(cluster.nodes[LAGGARD].committed) >= len(cluster.blocks) - 2
+
+
+def test_a_slow_peer_with_short_pages_does_not_keep_a_validator_behind():
+    """It signs every QC, and answers each request with one tip, just before the request would time out."""
+    cluster, laggard = behind(150)
+    cluster.answers = lambda peer, tips: (1_900.0, tips[:1]) if peer == 0 else (0.0, tips)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert laggard.pages_asked.count(0) <= 2
+    cluster.check()
+
+
+def test_the_pages_of_a_walk_are_asked_of_one_peer_after_the_other():
+    cluster, laggard = behind(150)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    counts = [laggard.pages_asked.count(peer) for peer in range(3)]
+    assert sum(counts) >= 150 / PAGE
+    assert max(counts) <= 2 * min(counts)
+
+
+def test_a_long_way_takes_no_more_memory_than_a_short_one():
+    cluster, laggard = behind(300)
+    most = 0
+
+    def look(node: Node, _effect: object) -> None:
+        nonlocal most
+        if node is laggard:
+            most = max(most, len(node.core.state.tree))
+
+    cluster.observers.append(look)
+    live = limits.WALK_TIPS_MAX * 2 + 80  # a page or two, and the tips of the views that passed meanwhile
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert most < live
+    assert laggard.core.state.walk is None
+    cluster.check()
+
+
+def test_marks_are_bounded_however_short_the_pages_are(monkeypatch):
+    monkeypatch.setattr(limits, "WALK_MARKS_MAX", 5)
+    cluster, laggard = behind(200)
+    most = 0
+
+    def look(node: Node, _effect: object) -> None:
+        nonlocal most
+        walk = node.core.state.walk
+        most = max(most, len(walk.marks) if walk is not None else 0)
+
+    cluster.observers.append(look)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert 3 <= most <= 5
+    assert not laggard.faults
+    cluster.check()
+
+
+def test_a_crash_in_the_middle_of_a_walk_does_not_lose_what_it_fetched():
+    cluster, laggard = behind(300)
+    pages = 300 // PAGE
+    cluster.run_until(lambda: len(laggard.pages_asked) >= pages * 3 // 4)
+    assert not laggard.committed
+    cluster.crash(LAGGARD)
+    cluster.start(LAGGARD)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert len(laggard.pages_asked) < pages * 3 // 2
+    cluster.check()
+
+
+def test_walks_go_on_when_what_they_stored_was_lost():
+    cluster, laggard = behind(200)
+    cluster.run_until(lambda: len(laggard.disk.walked) >= 150)
+    laggard.disk.walked.clear()
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    cluster.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_step_commits_more_than_its_share(monkeypatch, seed):
+    monkeypatch.setattr(limits, "STEP_LANES_MAX", 12)
+    cluster, laggard = behind(100, seed)
+    sizes: list[int] = []
+    cluster.observers.append(
+        lambda node, effect: (
+            sizes.append(len(effect.blocks)) if node is laggard and isinstance(effect, Commit) else None
+        )
+    )
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert max(sizes) <= 12 // 4
+    cluster.check()
