@@ -9,11 +9,10 @@ Invariant: whatever a node sends ends in a value or in a `ClientError`.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 
 from consensus.numbers import Hash
 from sequencer.client.errors import MalformedAnswer, RequestRefused
-from sequencer.client.fields import Fields
+from sequencer.client.fields import Fields, parse_json
 from sequencer.client.submission import SubmitOutcome, decode_outcome
 from sequencer.client.transport import Answer
 from sequencer.client.wire import receipt_from_json
@@ -46,8 +45,8 @@ def read_readiness(answer: Answer) -> list[str]:
 
 def _parse(answer: Answer) -> Any:
     try:
-        return msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return parse_json(answer.body)
+    except ValueError as error:
         raise MalformedAnswer(f"HTTP status {answer.status} with a body that is not JSON") from error
 
 

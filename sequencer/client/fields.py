@@ -8,12 +8,16 @@ Invariants:
 2. A number is an integer from 0 to 2^53−1, never a boolean, a float or a string. Hex is `0x` and two digits per byte,
    in either case when read and in lower case when written.
 3. A namespace is a number up to 2^53−1, else a `0x` hex string without leading zeros; it is written the same way.
-4. Fields that nobody asks for are ignored: newer nodes may add some.
+4. Nothing nested deeper than NESTING_MAX is parsed: the parser recurses, and its own bound is a limit that any library in
+   the process may have raised beyond what the stack holds.
+5. Fields that nobody asks for are ignored: newer nodes may add some.
 """
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from consensus.numbers import Hash, NamespaceId
 from sequencer.client.errors import MalformedAnswer
@@ -21,6 +25,9 @@ from sequencer.client.errors import MalformedAnswer
 T = TypeVar("T")
 
 NUMBER_MAX = 2**53 - 1
+BRACKETS_MAX = 262_144  # a block of the most namespaces has half as many; counting them takes some 15 ms
+NESTING_MAX = 128  # ours nest below ten deep; brackets inside strings count, too
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 TEXT_LENGTH_MAX = 1_024
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
 _QUANTITY = re.compile(r"0x[1-9a-fA-F][0-9a-fA-F]{0,15}\Z")
@@ -60,6 +67,19 @@ def as_bytes(value: object, name: str, size: int | None = None) -> bytes:
     if size is not None and len(data) != size:
         raise MalformedAnswer(f"{name} has {size} bytes, not {len(data)}")
     return data
+
+
+def parse_json(body: bytes) -> Any:
+    """The plain value of a JSON text. Raises `ValueError` for anything else, and for what is nested too deeply."""
+    brackets = body.translate(None, _NOT_BRACKETS)
+    if len(brackets) > BRACKETS_MAX:
+        raise ValueError("JSON with too many brackets")
+    depth = 0
+    for bracket in brackets:
+        depth += 1 if bracket in b"[{" else -1
+        if depth > NESTING_MAX:
+            raise ValueError("JSON that is nested too deeply")
+    return msgspec.json.decode(body)
 
 
 class Fields:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import trio
 
-from sequencer.client.fields import NUMBER_MAX, JsonObject
+from sequencer.client.fields import NUMBER_MAX, JsonObject, parse_json
 from sequencer.client.wire import receipt_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.discovery import DISCOVER, openrpc_document
@@ -58,8 +58,8 @@ class JsonRpc:
     async def answer(self, body: bytes) -> bytes | None:
         """The answer's body, or None if there is nothing to answer (only notifications)."""
         try:
-            request = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            request = parse_json(body)
+        except ValueError:
             return self._refuse(_UNKNOWN, None, RequestRefused("unparsable"))
         if isinstance(request, list):
             return await self._answer_batch(request)
