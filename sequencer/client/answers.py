@@ -9,7 +9,6 @@ Invariant: whatever a node sends ends in a value or in a `ClientError`.
 from collections.abc import Sequence
 from typing import Any
 
-
 from consensus.numbers import Hash
 from sequencer.client.errors import MalformedAnswer, RequestRefused
 from sequencer.client.fields import Fields, parse_json

@@ -8,8 +8,8 @@ Invariants:
 2. A number is an integer from 0 to 2^53−1, never a boolean, a float or a string. Hex is `0x` and two digits per byte,
    in either case when read and in lower case when written.
 3. A namespace is a number up to 2^53−1, else a `0x` hex string without leading zeros; it is written the same way.
-4. Nothing nested deeper than NESTING_MAX is parsed: the parser recurses, and its own bound is a limit that any library in
-   the process may have raised beyond what the stack holds.
+4. Nothing nested deeper than NESTING_MAX is parsed: the parser recurses, and its own bound is a limit that any library
+   in the process may have raised beyond what the stack holds.
 5. Fields that nobody asks for are ignored: newer nodes may add some.
 """
 
