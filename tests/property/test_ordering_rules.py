@@ -15,8 +15,8 @@ from consensus.signing import sha256
 from consensus.vocabulary.certificates import TimeoutBody, genesis_qc, qc_only
 from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Header, Tip
+from tests.property.lane_worlds import STAKES, World, any_reports, make_world, quoted, validators
 from tests.property.naive_ordering import Judge, anchor, median
-from tests.property.report_strategies import STAKES, World, any_reports, make_world, quoted, validators
 
 # Worlds are made from a seed, many for each one that hypothesis draws: the guarantees fail rarely when they fail.
 SEEDS = given(st.integers(0, 2**48))

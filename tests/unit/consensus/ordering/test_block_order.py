@@ -8,7 +8,7 @@ from consensus.ordering.cut import Cut, LanePosition, ListedBatch
 from consensus.ordering.effective import Effective, effective_start, order_cut
 from consensus.signing import sha256
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
-from tests.property.report_strategies import digest
+from tests.property.lane_worlds import digest
 from tests.simulation.forge import Forge, no_block
 from tests.simulation.keys import make_genesis
 

@@ -5,7 +5,7 @@ from consensus.ordering.blocktime import block_anchor, block_time, weighted_lowe
 from consensus.signing import sha256
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
 from consensus.vocabulary.report import LaneReport
-from tests.property.report_strategies import report, validators
+from tests.property.lane_worlds import report, validators
 
 FOUR = (1, 1, 1, 1)
 

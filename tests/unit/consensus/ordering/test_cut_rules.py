@@ -1,7 +1,7 @@
 """The cut, case by case. Validators have stake 1 each unless said otherwise; with four, two are a witness set."""
 
 from consensus.ordering.cut import Cut, determine_cut
-from tests.property.report_strategies import digest, report, validators
+from tests.property.lane_worlds import digest, report, validators
 
 FOUR = (1, 1, 1, 1)
 A, B = sorted((digest(0, 1), digest(0, 1, fork=1)))  # two batches of one seq; A is the smaller

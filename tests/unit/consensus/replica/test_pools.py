@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consensus.numbers import View
 from consensus.replica.pools import ReportPool
-from tests.property.report_strategies import STAKES, report, validators
+from tests.property.lane_worlds import STAKES, report, validators
 
 
 def pool_of(stakes: tuple[int, ...], sent: dict[int, int]) -> ReportPool:
