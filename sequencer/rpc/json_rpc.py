@@ -58,7 +58,7 @@ class JsonRpc:
     async def answer(self, body: bytes) -> bytes | None:
         """The answer's body, or None if there is nothing to answer (only notifications)."""
         try:
-            request = parse_json(body)
+            request = parse_json(body, strings_may_hold_brackets=False)
         except ValueError:
             return self._refuse(_UNKNOWN, None, RequestRefused("unparsable"))
         if isinstance(request, list):

@@ -28,8 +28,15 @@ def test_the_deepest_nesting_that_is_taken():
         parse_json(b"[" * (NESTING_MAX + 1) + b"]" * (NESTING_MAX + 1))
 
 
+def test_brackets_in_strings_do_not_count():
+    names = b'["\\u001b[31m", "\\"[[", "a\\\\"]'
+    assert len(parse_json(b"[" + (names + b",") * 500 + names + b"]")) == 501
+    with pytest.raises(ValueError, match="nested"):
+        parse_json(b"[" + (names + b",") * 500 + names + b"]", strings_may_hold_brackets=False)
+
+
 def test_too_many_brackets_are_not_even_counted():
-    with pytest.raises(ValueError, match="brackets"):
+    with pytest.raises(ValueError, match="nested"):
         parse_json(b"[" + b"[]," * (BRACKETS_MAX // 2) + b"[]]")
 
 
