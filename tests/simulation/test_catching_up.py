@@ -1,10 +1,13 @@
 """A validator that was away walks back from the newest QC, page by page, and up again."""
 
+import random
+
 import pytest
 
 from consensus import limits
 from consensus.replica.effects import Commit
 from consensus.replica.state import ReplicaTiming
+from consensus.vocabulary.tip import Tip
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import Node
 
@@ -116,4 +119,33 @@ def test_no_step_commits_more_than_its_share(monkeypatch, seed):
     )
     cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
     assert max(sizes) <= 12 // 4
+    cluster.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_goes_wrong_on_the_way_it_arrives(monkeypatch, seed):
+    """One peer gives nothing, too little or too late; the validator crashes and loses what it stored."""
+    rng = random.Random(seed)
+    monkeypatch.setattr(limits, "WALK_TIPS_MAX", rng.choice((1, 2, 5)))
+    monkeypatch.setattr(limits, "WALK_MARKS_MAX", rng.choice((2, 3, 50)))
+    monkeypatch.setattr(limits, "STEP_LANES_MAX", rng.choice((1, 8, 1_024)))
+    monkeypatch.setattr(limits, "TIPS_UNCOMMITTED_MAX", rng.choice((2, 6, 1_024)))
+    cluster, laggard = behind(60, seed)
+
+    def answer(peer: int, tips: tuple[Tip, ...]) -> tuple[float, tuple[Tip, ...]]:
+        if peer != seed % 3:
+            return 0.0, tips
+        return rng.choice(((0.0, ()), (300.0, tips[:1]), (0.0, tips[:1]), (50.0, tips)))
+
+    cluster.answers = answer
+    for _ in range(6):
+        cluster.run(rng.uniform(1, 60))
+        cluster.batch(rng.randrange(3))
+        cluster.crash(LAGGARD)
+        for tip_id in [tip_id for tip_id in laggard.disk.walked if rng.random() < 0.1]:
+            del laggard.disk.walked[tip_id]
+        cluster.start(LAGGARD)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=20_000)
+    cluster.run(200)
+    assert laggard.core.state.walk is None
     cluster.check()
