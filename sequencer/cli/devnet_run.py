@@ -11,7 +11,9 @@ Invariants:
 
 import json
 import shlex
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +184,11 @@ def _describe(network: Network, children: Sequence[Child]) -> str:
     return json.dumps(description, indent=2) + "\n"
 
 
+def _own_command() -> str:
+    """How to call us from the same shell: `make devnet` runs a command that is not on the PATH."""
+    return "sequencer" if shutil.which("sequencer") or Path(sys.argv[0]).name != "sequencer" else sys.argv[0]
+
+
 def _banner(network: Network) -> str:
     namespaces = network.summary.namespaces
     namespace = namespaces[0][0] if namespaces else 0
@@ -191,7 +198,7 @@ def _banner(network: Network) -> str:
         "method": "seq_sendTransaction",
         "params": {"namespace": namespace, "data": "0x" + b"hello".hex()},
     }
-    home = shlex.quote(str(network.home(0)))
+    home, command = shlex.quote(str(network.home(0))), _own_command()
     lines = ["", f"  Chain {network.summary.chain_id}", ""]
     for index in range(network.summary.validators):
         lines.append(f"  validator-{index}   RPC {network.rpc_url(index)}   metrics {network.metrics_url(index)}")
@@ -201,9 +208,9 @@ def _banner(network: Network) -> str:
             "",
             "  Send a transaction:",
             f"    curl -s {network.rpc_url(0)} -H 'content-type: application/json' -d '{json.dumps(request)}'",
-            f"    sequencer tx send {namespace} --text hello --wait final --home {home}",
+            f"    {command} tx send {namespace} --text hello --wait final --home {home}",
             "  Follow a namespace, with every proof checked:",
-            f"    sequencer namespace follow {namespace} --home {home}",
+            f"    {command} namespace follow {namespace} --home {home}",
         ]
     lines += ["", f"  Logs: {network.directory}/validator-*/node.log   Details: {network.directory / RUNNING_NAME}"]
     lines += ["  Ctrl-C stops the network; the next start carries on from here.", ""]
