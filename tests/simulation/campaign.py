@@ -111,6 +111,7 @@ class Campaign:
         cluster.before_effect, cluster.groups = None, None
         cluster.latency_ms, cluster.sync_ms = (0.5, 1.5), 0.0
         for node in cluster.honest:
+            node.clock_offset_ms = 0
             if not node.alive:
                 node.start()
         cluster.reconnect()

@@ -176,14 +176,15 @@ class Cluster:
     # lanes
 
     def batch(self, author: int, delays_ms: dict[int, float] | None = None) -> Digest:
-        """The author seals a batch; each validator gets it after its delay (default: a link's)."""
+        """The author seals and syncs a batch; each validator gets it after its delay (default: a link's)."""
         lane = self.lanes[author]
         seq = len(lane) + 1
         digest = Digest(hashlib.sha256(b"batch %d %d" % (author, seq)).digest())
         lane.append(digest)
+        self.nodes[author].receive_batch(author, seq, digest)
         for receiver in range(self.count):
-            wait = 0.0 if receiver == author else (delays_ms or {}).get(receiver, self.delay(author, receiver))
-            self._push(author, receiver, seq, wait)
+            if receiver != author:
+                self._push(author, receiver, seq, (delays_ms or {}).get(receiver, self.delay(author, receiver)))
         return digest
 
     def _stream(self, author: int, receiver: int) -> None:
