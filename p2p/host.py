@@ -166,6 +166,11 @@ class ValidatorHost:
         if link is not None:
             link.close(reason)
 
+    def accuse(self, peer: int, fault: PeerFault) -> None:
+        """A fault that the node found outside of a callback: counted and muted like one that a callback raises."""
+        self.blame(peer, fault)
+        self.close_link(peer, fault.reason)
+
     # What a link needs of its owner.
 
     async def admit(self, link: Link, hello: bytes) -> bool:

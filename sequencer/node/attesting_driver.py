@@ -150,8 +150,7 @@ class AttestingDriver:
     def _blame(self, effect: effects.BlameValidator) -> None:
         _log.warning("peer_fault", peer=effect.validator, reason=effect.reason)
         if self._host is not None and effect.validator != self._index:
-            self._host.blame(effect.validator, PeerFault(effect.reason))
-            self._host.close_link(effect.validator, effect.reason)
+            self._host.accuse(effect.validator, PeerFault(effect.reason))
 
     async def run(self) -> None:
         """Does the queued work for ever. Raises `StorageFault` or `BrokenInvariant`."""

@@ -44,7 +44,15 @@ from p2p.errors import RequestFailed
 from p2p.host import ValidatorHost
 from sequencer.node.clock import read_now
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.frames import URGENT, RequestKind, decode_tips, encode_message, encode_tips, encode_tips_request
+from sequencer.node.frames import (
+    URGENT,
+    FrameKind,
+    RequestKind,
+    decode_tips,
+    encode_message,
+    encode_tips,
+    encode_tips_request,
+)
 from sequencer.node.outbox import Outbox
 from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
@@ -55,7 +63,11 @@ from storage.safety import SafetyStore
 
 FETCHES_MAX = 8
 FETCH_TIMEOUT_MS = 2_000
-_MESSAGE_WORDS = {1: "proposal", 2: "vote", 3: "timeout", 4: "certificate", 5: "certificate", 6: "walk", 7: "report"}
+COUNTED = {
+    FrameKind.PROPOSAL: table.CONSENSUS_PROPOSALS,
+    FrameKind.VOTE: table.CONSENSUS_VOTES,
+    FrameKind.TIMEOUT: table.CONSENSUS_TIMEOUTS,
+}
 
 _log = structlog.get_logger("consensus")
 
@@ -154,14 +166,11 @@ class ConsensusDriver:
                 self._commit(effect)
             case PeerFault():
                 self.fault_reasons[effect.sender] = effect.reason
-                self._log_fault(effect)
+                _log.warning("peer_fault", peer=effect.sender, reason=effect.reason)
             case EnterView():
                 self._enter_view(effect)
             case _:
                 assert_never(effect)
-
-    def _log_fault(self, fault: PeerFault) -> None:
-        _log.warning("peer_fault", peer=fault.sender, reason=fault.reason)
 
     def _enter_view(self, effect: EnterView) -> None:
         now_s = trio.current_time()
@@ -175,13 +184,8 @@ class ConsensusDriver:
 
     def _post(self, message: Message, to: ValidatorIndex | None) -> None:
         kind, body = encode_message(message)
-        word = _MESSAGE_WORDS[kind]
-        if word == "vote":
-            self._metrics.add(table.CONSENSUS_VOTES, 1, "sent")
-        elif word == "proposal":
-            self._metrics.add(table.CONSENSUS_PROPOSALS, 1, "sent")
-        elif word == "timeout":
-            self._metrics.add(table.CONSENSUS_TIMEOUTS, 1, "sent")
+        if kind in COUNTED:
+            self._metrics.add(COUNTED[kind], 1, "sent")
 
         def deliver() -> None:
             if self._host is None:
@@ -299,8 +303,7 @@ class ConsensusDriver:
     def _close_if_at_fault(self, peer: ValidatorIndex) -> None:
         reason = self.fault_reasons.pop(peer, None)
         if reason is not None and self._host is not None:
-            self._host.blame(peer, LinkFault(reason))
-            self._host.close_link(peer, reason)
+            self._host.accuse(peer, LinkFault(reason))
 
     async def serve_tips(self, peer: ValidatorIndex, wanted: BlockId, floor_height: Height) -> bytes:
         """The wanted tip and its parents above `floor_height`, as far as one page goes; empty if it is not known."""

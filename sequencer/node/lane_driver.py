@@ -146,8 +146,7 @@ class LaneDriver:
         _log.warning("peer_fault", peer=effect.peer, reason=effect.fault.value, detail=effect.detail)
         self._metrics.add(table.LANES_FAULTS, 1, effect.fault.value)
         if self._host is not None and effect.peer != self._index:
-            self._host.blame(effect.peer, PeerFault(effect.fault.value))
-            self._host.close_link(effect.peer, effect.fault.value)
+            self._host.accuse(effect.peer, PeerFault(effect.fault.value))
 
     def _held(self, event: replica_events.BatchHeld) -> None:
         self._metrics.set(table.LANES_HEAD, event.seq, str(event.lane))

@@ -20,18 +20,13 @@ from consensus.vocabulary.attestation import AttestationShare
 from p2p.errors import PeerFault, RequestRefused
 from sequencer.attesting import events as attesting_events
 from sequencer.node.attesting_driver import AttestingDriver
-from sequencer.node.consensus_driver import ConsensusDriver
+from sequencer.node.consensus_driver import COUNTED, ConsensusDriver
 from sequencer.node.frames import FrameKind, Hello, RequestKind, decode_tips_request, message_decoders
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("links")
-_RECEIVED = {
-    FrameKind.PROPOSAL: table.CONSENSUS_PROPOSALS,
-    FrameKind.VOTE: table.CONSENSUS_VOTES,
-    FrameKind.TIMEOUT: table.CONSENSUS_TIMEOUTS,
-}
 
 
 class Links:
@@ -97,9 +92,8 @@ class Links:
     def _dispatch(self, peer: ValidatorIndex, kind: int, body: bytes) -> None:
         decoder = self._decoders.get(kind)
         if decoder is not None:
-            counter = _RECEIVED.get(FrameKind(kind))
-            if counter is not None:
-                self._metrics.add(counter, 1, "received")
+            if kind in COUNTED:
+                self._metrics.add(COUNTED[FrameKind(kind)], 1, "received")
             self._consensus.handle_from(peer, received(peer, decode_whole(body, decoder)))
         elif kind == FrameKind.BATCH:
             self._lanes.receive(peer, body)

@@ -16,6 +16,7 @@ import random
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import structlog
@@ -37,6 +38,7 @@ from sequencer.execution.execute import Execution
 from sequencer.keys.key_files import KeyKind, load_secret
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
+from sequencer.lanes.recovered import RecoveredBatch
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.node.attesting_driver import AttestingDriver
 from sequencer.node.batch_source import BatchSource
@@ -60,6 +62,7 @@ from sequencer.node.recovery import (
     recover_lanes,
     recover_replica,
     restored_shares,
+    stored_above,
 )
 from sequencer.node.service import NodeService
 from sequencer.node.submissions import Submissions
@@ -72,6 +75,7 @@ from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.logs import configure_logs
 from sequencer.telemetry.metrics import Metrics
 from storage.errors import StartRefused, StorageError, StorageFault
+from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
 EXIT_STOPPED, EXIT_FAULT, EXIT_REFUSED = 0, 1, 2
@@ -92,8 +96,8 @@ def run_node(config: NodeConfig) -> int:
     try:
         stores = open_stores(config, validator.genesis)
         try:
-            guard_key(config, validator.genesis, stores, validator.node_key.public_key)
-            trio.run(Node(config, validator, stores, failpoints).run)
+            loaded = guard_key(config, validator.genesis, stores, validator.node_key.public_key)
+            trio.run(Node(config, validator, stores, loaded, failpoints).run)
         finally:
             stores.close()
     except BaseException as error:  # noqa: BLE001 - sorted by who has to mend it, and raised again if nobody can
@@ -127,10 +131,19 @@ def _exit_code(error: BaseException) -> int:
 class Node:
     """One validator's process."""
 
-    def __init__(self, config: NodeConfig, validator: LoadedValidator, stores: Stores, failpoints: Failpoints) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        validator: LoadedValidator,
+        stores: Stores,
+        loaded: SafetyRecordBytes | None,
+        failpoints: Failpoints,
+    ) -> None:
+        """`loaded`: the safety record that the key's guard found."""
         self._config = config
         self._validator = validator
         self._stores = stores
+        self._loaded = loaded
         self._failpoints = failpoints
         self._metrics = Metrics(version("shared-sequencer"))
 
@@ -155,7 +168,7 @@ class Node:
                 nursery.start_soon(task)
             self._start_cores()
             config = self._config
-            rpc = await nursery.start(serve, self._service, _rpc_options(config), self._metrics)
+            rpc = await nursery.start(serve, self._service, RpcOptions(**config.rpc.model_dump()), self._metrics)
             application = exposition_application(self._metrics)
             metrics = await nursery.start(serve_application, application, config.metrics.host, config.metrics.port)
             self._submissions.is_accepting = True
@@ -182,8 +195,7 @@ class Node:
         """The first events: what the disk gave back is told to execution and attestation again."""
         self._consensus.handle(Started())
         self._lanes.start()
-        last = self._stores.chain.load_last_committed()
-        self._execution.note_recovered(Height(last.height) if last is not None else GENESIS_HEIGHT)
+        self._execution.note_recovered(self._progress.final_height)
         self._attesting.recover(self._execution.state.height)
 
     # building
@@ -193,8 +205,10 @@ class Node:
         execution = load_execution(chain, stores)
         newest = stores.blocks.load_newest_certificate()
         attested_height = Height(newest.height) if newest is not None else GENESIS_HEIGHT
-        recovered = recover_replica(chain, stores, execution)
-        replica = Replica(chain, self._validator.node_key, _timing(config), recovered)
+        adopt_own_batches(chain, stores, self._validator.index)
+        stored = stored_above(chain, stores, execution.effective.cut)
+        recovered = recover_replica(chain, stores, self._loaded, execution, stored)
+        replica = Replica(chain, self._validator.node_key, ReplicaTiming(**config.consensus.model_dump()), recovered)
         last = stores.chain.load_last_committed()
         final_height = Height(last.height) if last is not None else GENESIS_HEIGHT
         ends = tuple(end.seq for end in execution.effective.cut)
@@ -210,7 +224,7 @@ class Node:
             failpoints=self._failpoints,
         )
         self._source = BatchSource(chain, stores.batches)
-        self._build_lanes(replica)
+        self._build_lanes(replica, stored)
         self._execution = ExecutionDriver(
             genesis=chain,
             index=self._validator.index,
@@ -227,7 +241,11 @@ class Node:
             key=self._validator.bls_key,
             index=self._validator.index,
             core=AttestationCore(
-                chain, self._validator.index, restored_shares(stores), attested_height, execution.height
+                chain,
+                self._validator.index,
+                restored_shares(stores, attested_height),
+                attested_height,
+                execution.height,
             ),
             database=stores.database,
             certified=self._certified,
@@ -236,15 +254,14 @@ class Node:
         )
         self._build_clients(replica)
 
-    def _build_lanes(self, replica: Replica) -> None:
+    def _build_lanes(self, replica: Replica, stored: Sequence[RecoveredBatch]) -> None:
         config, stores, chain = self._config, self._stores, self._validator.genesis
         index = self._validator.index
-        adopt_own_batches(chain, stores, index)
         bounds = LaneBounds(lane_bytes_max=config.lanes.lane_bytes_max)
         self._lanes = LaneDriver(
             chain=chain,
             index=index,
-            lanes=Lanes(chain, index, bounds, recover_lanes(chain, stores, replica.state.tree.effective.cut)),
+            lanes=Lanes(chain, index, bounds, recover_lanes(stores, replica.state.tree.effective.cut, stored)),
             log=stores.batches,
             database=stores.database,
             source=self._source,
@@ -339,18 +356,6 @@ class Node:
         self._progress.note_attested(certificate.attestation.height)
 
 
-def _timing(config: NodeConfig) -> ReplicaTiming:
-    consensus = config.consensus
-    return ReplicaTiming(
-        view_timeout_ms=consensus.view_timeout_ms,
-        view_timeout_max_ms=consensus.view_timeout_max_ms,
-        min_block_interval_ms=consensus.min_block_interval_ms,
-        min_block_interval_loaded_ms=consensus.min_block_interval_loaded_ms,
-        idle_interval_ms=consensus.idle_interval_ms,
-        report_delay_ms=consensus.report_delay_ms,
-    )
-
-
 def _mempool_bounds(config: NodeConfig) -> MempoolBounds:
     mempool = config.mempool
     return MempoolBounds(
@@ -360,19 +365,6 @@ def _mempool_bounds(config: NodeConfig) -> MempoolBounds:
         seen_window_ms=round(mempool.seen_window_s * 1_000),
         batch_delay_min_ms=mempool.batch_delay_min_ms,
         batch_delay_max_ms=mempool.batch_delay_max_ms,
-    )
-
-
-def _rpc_options(config: NodeConfig) -> RpcOptions:
-    rpc = config.rpc
-    return RpcOptions(
-        host=rpc.host,
-        port=rpc.port,
-        request_bytes_max=rpc.request_bytes_max,
-        fast_door_items_max=rpc.fast_door_items_max,
-        batch_calls_max=rpc.batch_calls_max,
-        connections_max=rpc.connections_max,
-        wait_timeout_max_ms=rpc.wait_timeout_max_ms,
     )
 
 

@@ -9,6 +9,7 @@ Invariants:
 3. The own lane goes on after the highest of the own head and the own batches on disk ▲.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus.encoding import decode_whole
@@ -88,8 +89,11 @@ def first_record(chain: Genesis) -> SafetyRecord:
     return SafetyRecord(genesis.body.epoch, genesis, none, None, none, None, none, None, None, genesis)
 
 
-def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: bytes) -> None:
-    """Refuses a used key without its own record; at the very first start stores a record, then marks the key used."""
+def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: bytes) -> SafetyRecordBytes | None:
+    """Refuses a used key without its own record; at the very first start stores a record, then marks the key used.
+
+    Returns the record and its tips as they were found.
+    """
     loaded = stores.safety.load()
     if loaded is not None and stores.safety.load_owner() != public_key:
         raise OtherKey(config.data_dir)
@@ -98,6 +102,7 @@ def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: by
         puts = SafetyStore.record_puts(first_record(chain).encode(), {}) + SafetyStore.owner_puts(public_key)
         stores.database.write(puts, sync=True)
     mark_used(config.keys_dir, chain.chain_id, wall_ms())
+    return loaded
 
 
 def load_execution(chain: Genesis, stores: Stores) -> ExecutionState:
@@ -106,10 +111,18 @@ def load_execution(chain: Genesis, stores: Stores) -> ExecutionState:
     return ExecutionState.decode(stored.state) if stored is not None else Executor(chain).start()
 
 
-def recover_replica(chain: Genesis, stores: Stores, execution: ExecutionState) -> Recovered:
-    """The replica's start. Raises `StorageFault` if something that must be there is not."""
+def recover_replica(
+    chain: Genesis,
+    stores: Stores,
+    loaded: SafetyRecordBytes | None,
+    execution: ExecutionState,
+    stored: Sequence[RecoveredBatch],
+) -> Recovered:
+    """The replica's start. `loaded`: see `guard_key`; `stored`: every batch on disk above the executed cut.
+
+    Raises `StorageFault` if something that must be there is not.
+    """
     count = chain.validator_set.count
-    loaded = stores.safety.load()
     record = SafetyRecord.decode(loaded.record, count) if loaded is not None else None
     if record is not None and record == first_record(chain):
         record = None  # nothing was signed: not a restart
@@ -127,7 +140,7 @@ def recover_replica(chain: Genesis, stores: Stores, execution: ExecutionState) -
         certificates=_last_certificates(stores, count),
         held=tuple(
             (event.lane, event.seq, event.digest, event.arrival_ms, event.chained)
-            for event in held_above(chain, stores, execution)
+            for event in held_above(execution.effective.cut, stored)
         ),
     )
 
@@ -200,12 +213,12 @@ def stored_above(chain: Genesis, stores: Stores, cut: tuple[LanePosition, ...]) 
     return found
 
 
-def held_above(chain: Genesis, stores: Stores, execution: ExecutionState) -> list[BatchHeld]:
-    """What the replica may list: batches above the executed cut that chain without a gap; others as held by digest."""
+def held_above(cut: Sequence[LanePosition], stored: Sequence[RecoveredBatch]) -> list[BatchHeld]:
+    """What the replica may list: batches above `cut` that chain without a gap; others as held by digest."""
     events: list[BatchHeld] = []
-    ends = list(execution.effective.cut)
+    ends = list(cut)
     seen: set[tuple[int, int]] = set()
-    for batch in stored_above(chain, stores, execution.effective.cut):
+    for batch in stored:
         place = (batch.lane, batch.seq)
         end = ends[batch.lane]
         chained = place not in seen and batch.seq == end.seq + 1 and batch.prev_digest == end.digest
@@ -228,16 +241,17 @@ def adopt_own_batches(chain: Genesis, stores: Stores, index: ValidatorIndex) -> 
         stores.database.write(SafetyStore.own_head_puts(saved), sync=True)
 
 
-def recover_lanes(chain: Genesis, stores: Stores, committed: tuple[LanePosition, ...]) -> RecoveredLanes:
-    """The lanes above the committed cut, and the newest batch that we ever sealed."""
+def recover_lanes(
+    stores: Stores, committed: tuple[LanePosition, ...], stored: Sequence[RecoveredBatch]
+) -> RecoveredLanes:
+    """The lanes above the committed cut, of the batches on disk, and the newest batch that we ever sealed."""
     own = stores.safety.load_own_head()
     sealed = (LanePosition(Seq(own.seq), Digest(Hash(own.digest))),) if own is not None else ()
-    return RecoveredLanes(committed, tuple(stored_above(chain, stores, committed)), own_sealed=sealed)
+    held = tuple(batch for batch in stored if batch.seq > committed[batch.lane].seq)
+    return RecoveredLanes(committed, held, own_sealed=sealed)
 
 
-def restored_shares(stores: Stores) -> tuple[AttestationShare, ...]:
-    """Own saved attestations of heights without a certificate, rising."""
-    newest = stores.blocks.load_newest_certificate()
-    start = newest.height + 1 if newest is not None else 0
-    records = stores.blocks.list_own_attestations(start, _RESTORED_SHARES_MAX)
+def restored_shares(stores: Stores, attested_height: Height) -> tuple[AttestationShare, ...]:
+    """Own saved attestations of heights above the newest certificate, rising."""
+    records = stores.blocks.list_own_attestations(attested_height + 1, _RESTORED_SHARES_MAX)
     return tuple(decode_whole(entry.record, AttestationShare.decode) for entry in records)

@@ -60,10 +60,7 @@ class Host:
             raise RequestFailed("timeout")
         return answer
 
-    def blame(self, peer, fault):
-        pass
-
-    def close_link(self, peer, reason):
+    def accuse(self, peer, fault):
         self.closed.append(peer)
 
 

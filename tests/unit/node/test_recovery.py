@@ -9,7 +9,7 @@ from consensus.numbers import ValidatorIndex
 from consensus.ordering.cut import LanePosition, lane_start
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
-from sequencer.node.recovery import Stores, adopt_own_batches, guard_key, recover_lanes
+from sequencer.node.recovery import Stores, adopt_own_batches, guard_key, recover_lanes, stored_above
 from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
@@ -70,11 +70,15 @@ def test_an_own_batch_without_its_head_is_adopted_for_good(committee, stores):
     hold(stores, two)  # killed here: synced, the head not saved
 
     adopt_own_batches(chain, stores, OWN)
-    lanes = Lanes(chain, OWN, LaneBounds(), recover_lanes(chain, stores, cut_after(one)))
+    lanes = Lanes(
+        chain, OWN, LaneBounds(), recover_lanes(stores, cut_after(one), stored_above(chain, stores, lane_start(4)))
+    )
     assert lanes.own_next() == (3, two.digest)
 
     adopt_own_batches(chain, stores, OWN)  # it was ordered, nothing new was sealed, and the node starts again
-    lanes = Lanes(chain, OWN, LaneBounds(), recover_lanes(chain, stores, cut_after(two)))
+    lanes = Lanes(
+        chain, OWN, LaneBounds(), recover_lanes(stores, cut_after(two), stored_above(chain, stores, lane_start(4)))
+    )
     assert lanes.own_next() == (3, two.digest)
 
 
