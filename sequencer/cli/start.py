@@ -39,7 +39,7 @@ def _run(home: Path, flags: dict[str, Any]) -> int:
     from sequencer.node.config_loading import load_config
 
     config = load_config(home, flags)
-    from sequencer.node.node import run_node  # after the check: it takes a second to import
+    from sequencer.node.process import run_node  # after the check: it takes a second to import
 
     return run_node(config)
 

@@ -36,7 +36,17 @@ from consensus.replica.effects import (
     SetTimer,
     StoreTips,
 )
-from consensus.replica.events import Event, Timer, TimerFired, TipsFetched
+from consensus.replica.events import (
+    CertificateReceived,
+    Event,
+    ProposalReceived,
+    ReportReceived,
+    TimeoutReceived,
+    Timer,
+    TimerFired,
+    TipsFetched,
+    VoteReceived,
+)
 from consensus.replica.replica import Replica
 from consensus.vocabulary.tip import Tip
 from p2p.errors import PeerFault as LinkFault
@@ -68,6 +78,14 @@ COUNTED = {
     FrameKind.VOTE: table.CONSENSUS_VOTES,
     FrameKind.TIMEOUT: table.CONSENSUS_TIMEOUTS,
 }
+
+_WORDS: dict[type[Event], str] = {
+    ProposalReceived: "proposal",
+    VoteReceived: "vote",
+    TimeoutReceived: "timeout",
+    ReportReceived: "report",
+    CertificateReceived: "certificate",
+}  # all others bring tips
 
 _log = structlog.get_logger("consensus")
 
@@ -129,7 +147,10 @@ class ConsensusDriver:
         self._is_stepping = True
         try:
             while self._events:
-                for effect in self.replica.step(self._events.popleft(), read_now()):
+                stepped = self._events.popleft()
+                for effect in self.replica.step(stepped, read_now()):
+                    if isinstance(effect, PeerFault):
+                        self._metrics.add(table.CONSENSUS_INVALID, 1, _WORDS.get(type(stepped), "walk"), effect.reason)
                     self._carry_out(effect)
         finally:
             self._is_stepping = False

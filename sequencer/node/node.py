@@ -1,21 +1,19 @@
 """A running node: the rooms wired together in one trio process.
 
-Responsible for: building every part in order, starting and stopping them, and how the process ends.
-Refuses to do: anything that a part does.
+Responsible for: building every part in order, starting and stopping them.
+Refuses to do: anything that a part does; how the process ends (`process`).
 
 Invariants:
 1. The order of a start: configuration, keys, disk, cores, links, then clients. Nothing is signed before the key's
    guard.
-2. A storage fault or a broken invariant anywhere ends the process with one clear message and code 1; it never goes on
-   with a disk that lies. What an operator must mend first ends it with code 2.
-3. SIGTERM and SIGINT end it in order, with code 0.
+2. A storage fault or a broken invariant anywhere ends the node; it never goes on with a disk that lies.
+3. SIGTERM and SIGINT end it in order.
 """
 
 import os
 import random
 import secrets
 import signal
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -30,7 +28,6 @@ from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.attestation import AttestationCertificate
 from p2p.bounds import LinkTimes
-from p2p.errors import PortInUse
 from p2p.host import ValidatorHost
 from p2p.peers import Peer
 from sequencer.attesting.attest import AttestationCore
@@ -43,22 +40,22 @@ from sequencer.mempool.bounds import MempoolBounds
 from sequencer.node.attesting_driver import AttestingDriver
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.chain_views import ChainViews
+from sequencer.node.clock import wall_ms
 from sequencer.node.config import NodeConfig
 from sequencer.node.consensus_driver import ConsensusDriver, ConsensusListener
 from sequencer.node.execution_driver import ExecutionDriver, ExecutionPorts
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import link_bounds
+from sequencer.node.gauges import Gauges
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.node.links import Links
 from sequencer.node.outbox import Outbox
-from sequencer.node.own_validator import LoadedValidator, load_validator
+from sequencer.node.own_validator import LoadedValidator
 from sequencer.node.progress import Progress
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
-    guard_key,
     load_execution,
-    open_stores,
     recover_lanes,
     recover_replica,
     restored_shares,
@@ -67,65 +64,18 @@ from sequencer.node.recovery import (
 from sequencer.node.service import NodeService
 from sequencer.node.submissions import Submissions
 from sequencer.node.transaction_views import TransactionViews
-from sequencer.rpc.errors import ListenFailed
 from sequencer.rpc.listening import serve_application
 from sequencer.rpc.options import RpcOptions
 from sequencer.rpc.server import serve
+from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
-from sequencer.telemetry.logs import configure_logs
 from sequencer.telemetry.metrics import Metrics
-from storage.errors import StartRefused, StorageError, StorageFault
+from storage.errors import StorageFault
+from storage.home import batches_directory, database_directory
 from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
-EXIT_STOPPED, EXIT_FAULT, EXIT_REFUSED = 0, 1, 2
-THREAD_SWITCH_S = 0.001  # a thread that computes gives the event loop its turn this often
-
 _log = structlog.get_logger("node")
-
-
-def run_node(config: NodeConfig) -> int:
-    """Runs a validator until it is told to stop. Returns the exit code; what the operator must mend is said on stderr.
-
-    Raises `ConfigError` or `KeysError` for a home that does not fit together.
-    """
-    configure_logs(config.logging.level, config.logging.format)
-    sys.setswitchinterval(THREAD_SWITCH_S)
-    validator = load_validator(config)
-    failpoints = Failpoints(config.node.failpoints)
-    try:
-        stores = open_stores(config, validator.genesis)
-        try:
-            loaded = guard_key(config, validator.genesis, stores, validator.node_key.public_key)
-            trio.run(Node(config, validator, stores, loaded, failpoints).run)
-        finally:
-            stores.close()
-    except BaseException as error:  # noqa: BLE001 - sorted by who has to mend it, and raised again if nobody can
-        return _exit_code(_innermost(error))
-    return EXIT_STOPPED
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The one error in nested groups; of several the first that is ours."""
-    while isinstance(error, BaseExceptionGroup):
-        known = error.subgroup((StorageError, BrokenInvariant, PortInUse, ListenFailed))
-        error = (known or error).exceptions[0]
-    return error
-
-
-def _exit_code(error: BaseException) -> int:
-    match error:
-        case StartRefused() | PortInUse() | ListenFailed():
-            sys.stderr.write(f"sequencer: {error}\n")
-            return EXIT_REFUSED
-        case StorageFault() | BrokenInvariant():
-            _log.critical("node_stopped_by_fault", fault=type(error).__name__, detail=str(error))
-            sys.stderr.write(f"sequencer: stopped: {error}\n")
-            return EXIT_FAULT
-        case KeyboardInterrupt():
-            return EXIT_STOPPED
-        case _:
-            raise error
 
 
 class Node:
@@ -164,6 +114,7 @@ class Node:
                 self._attesting.run_retries,
                 self._submissions.run_sealing,
                 self._submissions.run_expiry,
+                self._gauges.run,
             ):
                 nursery.start_soon(task)
             self._start_cores()
@@ -253,6 +204,13 @@ class Node:
             failpoints=self._failpoints,
         )
         self._build_clients(replica)
+        self._gauges = Gauges(
+            metrics=self._metrics,
+            mempool=self._submissions.mempool,
+            lanes=self._lanes,
+            host=self._host,
+            stores={"chain": database_directory(config.home), "batches": batches_directory(config.home)},
+        )
 
     def _build_lanes(self, replica: Replica, stored: Sequence[RecoveredBatch]) -> None:
         config, stores, chain = self._config, self._stores, self._validator.genesis
@@ -331,10 +289,14 @@ class Node:
     # the way of a block
 
     def _confirmed(self, confirm: Confirm) -> None:
-        self._progress.note_ordered(tuple(end.seq for end in confirm.effective.cut), confirm.tip.header.height)
+        ends = tuple(end.seq for end in confirm.effective.cut)
+        self._progress.note_ordered(ends, confirm.tip.header.height)
+        self._submissions.note_reached(table.CONSENSUS_ORDERED_LATENCY, ends[self._validator.index])
 
     def _committed(self, commit: Commit) -> None:
-        self._progress.note_final(commit.blocks[-1].tip.header.height)
+        last = commit.blocks[-1]
+        self._progress.note_final(last.tip.header.height)
+        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
         self._lanes.note_committed(commit.blocks)
         self._execution.note_committed(commit)
 
@@ -353,7 +315,11 @@ class Node:
         self._attesting.note_executed(block.height, block.attestation)
 
     def _certified(self, certificate: AttestationCertificate) -> None:
-        self._progress.note_attested(certificate.attestation.height)
+        height = certificate.attestation.height
+        self._progress.note_attested(height)
+        final_ms = self._progress.final_ms(height)
+        if final_ms is not None:
+            self._metrics.observe(table.ATTESTING_LATENCY, max(0, wall_ms() - final_ms) / 1_000)
 
 
 def _mempool_bounds(config: NodeConfig) -> MempoolBounds:

@@ -29,11 +29,14 @@ class Outbox:
         self._failpoints = failpoints
         self._items: list[Puts | Callable[[], None]] = []
         self._is_draining = False
+        self._waiting_since_s = 0.0
         self._arrived = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
 
     def put(self, puts: Puts) -> None:
         """These must be synced before anything posted later leaves."""
+        if not self._arrived.is_set():
+            self._waiting_since_s = trio.current_time()
         self._items.append(puts)
         self._arrived.set()
 
@@ -51,8 +54,10 @@ class Outbox:
             self._arrived = trio.Event()
             self._is_draining = True
             while self._items:
+                since_s, self._waiting_since_s = self._waiting_since_s, trio.current_time()
                 items, self._items = self._items, []
                 await self._write([pair for item in items if isinstance(item, list) for pair in item])
+                self._metrics.observe(table.CONSENSUS_PERSIST, trio.current_time() - since_s)
                 for item in items:
                     if not isinstance(item, list):
                         item()

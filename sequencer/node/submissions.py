@@ -10,14 +10,14 @@ Invariants:
 3. Every admitted item of a request ends in exactly one receipt or refusal.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, ValidatorIndex
+from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, Seq, ValidatorIndex
 from consensus.signing import NodeKey
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt
@@ -33,11 +33,13 @@ from sequencer.node.failpoints import Failpoints
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.rpc.errors import RequestRefused
 from sequencer.telemetry import table
+from sequencer.telemetry.metric_types import Histogram
 from sequencer.telemetry.metrics import Metrics
 from storage.keyspace import Puts
 from storage.transactions import LaneRun, TransactionStore
 
 EXPIRY_PERIOD_S = 1.0
+SEALED_MAX = 1_024  # own batches whose way is measured
 KNOWN_RECEIPTS_MAX = 256  # first receipts made again for one request
 ENDED_MAX = 65_536  # hashes of expired transactions that are remembered for a status
 
@@ -78,6 +80,10 @@ class Submissions:
         self._failpoints = failpoints
         self._pending: dict[int, _Pending] = {}
         self._expired: OrderedDict[Hash, None] = OrderedDict()
+        self._sealed: dict[Histogram, deque[tuple[Seq, float]]] = {
+            table.CONSENSUS_ORDERED_LATENCY: deque(maxlen=SEALED_MAX),
+            table.CONSENSUS_FINAL_LATENCY: deque(maxlen=SEALED_MAX),
+        }
         self._wake = trio.Event()
         self.is_accepting = False
 
@@ -88,6 +94,12 @@ class Submissions:
     def wake(self) -> None:
         """Something changed that may make a batch due: an admission, a commit of own batches."""
         self._wake.set()
+
+    def note_reached(self, latency: Histogram, end: Seq) -> None:
+        """The own lane is ordered, or committed, up to `end`: measures how long its batches took."""
+        waiting = self._sealed[latency]
+        while waiting and waiting[0][0] <= end:
+            self._metrics.observe(latency, trio.current_time() - waiting.popleft()[1])
 
     async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
         """See `Service.submit`."""
@@ -151,6 +163,8 @@ class Submissions:
                 if draft is None:
                     continue
                 batch = draft.seal(self._chain, self._key)
+                for waiting in self._sealed.values():
+                    waiting.append((seq, trio.current_time()))
                 await self._lanes.hold_own(batch, self._sealed_puts(draft))
                 nursery.start_soon(self._answer, draft)
 

@@ -76,7 +76,6 @@ P2P_ROUND_TRIP = Gauge("sequencer_p2p_round_trip_seconds", "Newest heartbeat rou
 
 # storage
 STORAGE_SYNC = Histogram("sequencer_storage_sync_seconds", "Time of one synced write.", (_STORE,))
-STORAGE_WRITTEN_BYTES = Counter("sequencer_storage_written_bytes_total", "Bytes written.", (_STORE,))
 STORAGE_DISK_BYTES = Gauge("sequencer_storage_disk_bytes", "Bytes that a store takes on disk.", (_STORE,))
 
 # execution
