@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="A validator's keys.", no_args_is_help=True, rich_markup_mode=None)
 
-KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="node or bls")]
+KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="node, bls or poster")]
 _STDIN_BYTES_MAX = 1024
 
 
 @app.command("new")
 def new(home: HomeOption, as_json: JsonOption = False) -> None:
-    """Make the node key and the BLS key, where they are missing."""
+    """Make the node key, the BLS key and the poster key, where they are missing."""
     from sequencer.keys.key_files import KeyKind, create_key, key_path, new_secret
 
     keys_dir = home / "keys"
     missing = [kind for kind in KeyKind if not key_path(keys_dir, kind).exists()]
     if not missing:
-        raise UsageFault(f"{keys_dir} has a node key and a BLS key already; a key is never overwritten")
+        raise UsageFault(f"{keys_dir} has all keys already; a key is never overwritten")
     for kind in missing:
         say(f"made {create_key(keys_dir, kind, new_secret(kind))}")
     _print_public(keys_dir, as_json)
@@ -56,8 +56,8 @@ def import_key(kind: KindArgument, home: HomeOption, as_json: JsonOption = False
 
 @app.command("list")
 def list_keys(home: HomeOption, as_json: JsonOption = False) -> None:
-    """List the keys of a home and their public halves."""
-    from sequencer.keys.key_files import KeyKind, key_path, load_bls_key, load_node_key
+    """List the keys of a home and their public halves; of the poster key its L1 address."""
+    from sequencer.keys.key_files import KeyKind, key_path, load_bls_key, load_node_key, load_secret
 
     keys_dir = home / "keys"
     found: list[dict[str, str]] = []
@@ -71,6 +71,11 @@ def list_keys(home: HomeOption, as_json: JsonOption = False) -> None:
         found.append(
             {"kind": "bls", "public_key": _hex(bls_key.public_key), "path": str(key_path(keys_dir, KeyKind.BLS))}
         )
+    if key_path(keys_dir, KeyKind.POSTER).exists():
+        from sequencer.l1.transactions import address_of
+
+        address = _hex(address_of(load_secret(keys_dir, KeyKind.POSTER)))
+        found.append({"kind": "poster", "public_key": address, "path": str(key_path(keys_dir, KeyKind.POSTER))})
     if as_json:
         print_json(found)
     else:
@@ -107,7 +112,7 @@ def _read_kind(text: str) -> "KeyKind":
     try:
         return KeyKind(text)
     except ValueError as error:
-        raise UsageFault(f"there is no {text} key, only node and bls") from error
+        raise UsageFault(f"there is no {text} key, only node, bls and poster") from error
 
 
 def _print_public(keys_dir: Path, as_json: bool) -> None:

@@ -1,6 +1,7 @@
-"""A validator's two secrets on disk: the node key (secp256k1) and the BLS key.
+"""A validator's secrets on disk: the node key and the poster key (secp256k1), and the BLS key.
 
-Responsible for: making secrets from the system's randomness, creating and reading `HOME/keys/node.key` and `bls.key`.
+Responsible for: making secrets from the system's randomness, creating and reading `HOME/keys/node.key`, `bls.key` and
+`poster.key`.
 Refuses to do: print or log a secret, take one from a command line or environment, replace a file that exists, or keep
 the record of what a key has signed (`HOME/keys/USED`, the storage's).
 
@@ -32,10 +33,11 @@ _BLS_SEED_DOMAIN = b"shared-sequencer/bls-secret/1|"
 
 
 class KeyKind(StrEnum):
-    """The two keys of a validator."""
+    """The keys of a validator."""
 
     NODE = "node"
     BLS = "bls"
+    POSTER = "poster"  # pays for commits to the L1; the protocol does not know it
 
 
 def key_path(keys_dir: Path, kind: KeyKind) -> Path:
@@ -66,7 +68,7 @@ def bls_secret_from_seed(seed: bytes) -> bytes:
 
 def is_valid_secret(kind: KeyKind, secret: bytes) -> bool:
     """Whether `secret` is 32 bytes in 1 … order − 1."""
-    order = _SECP256K1_ORDER if kind is KeyKind.NODE else _BLS12_381_ORDER
+    order = _BLS12_381_ORDER if kind is KeyKind.BLS else _SECP256K1_ORDER
     return len(secret) == SECRET_BYTES and 0 < int.from_bytes(secret, "big") < order
 
 

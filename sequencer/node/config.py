@@ -9,6 +9,7 @@ Invariants:
 2. The annotated file and the reference are generated from this model: an option is described here and nowhere else.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -198,7 +199,7 @@ class MempoolSection(_Section):
         default=60.0,
         ge=1,
         le=3600,
-        description="a transaction sent again within this time is answered with its first receipt",
+        description="a transaction sent again within this time is refused as known, with a receipt of its first place",
     )
     batch_delay_min_ms: int = Field(
         default=2, ge=0, le=1000, description="shortest time a batch is kept open under load"
@@ -236,6 +237,51 @@ class StorageSection(_Section):
     )
 
 
+class L1Section(_Section):
+    """The L1 that blocks are anchored in and committed to. Its chain id stands in the genesis."""
+
+    url: str = Field(default="", max_length=2048, description="JSON-RPC endpoint, http:// or https://; empty: none")
+    inbox: str = Field(default="", description="address of the chain's Inbox contract, 0x and 40 hex digits")
+    finality: str = Field(
+        default="finalized",
+        pattern=r"^(finalized|[0-9]{1,4})$",
+        description="which L1 block counts as final: finalized, or so many blocks behind the newest",
+    )
+    post: bool = Field(
+        default=True, description="take a turn at committing batches; needs keys/poster.key with a balance"
+    )
+    poll_s: float = Field(default=1.0, ge=0.05, le=600, description="how often the L1 is asked for its newest block")
+    seal_age_s: float = Field(
+        default=2.0, ge=0, le=86_400, description="a batch is sealed when its oldest block with data is this old"
+    )
+    backlog_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=86_400,
+        description="where the genesis says l1_data prefer, data older than this is committed as held, without its bytes on the L1",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("an L1 endpoint begins with http:// or https://")
+        return value
+
+    @field_validator("inbox")
+    @classmethod
+    def _check_inbox(cls, value: str) -> str:
+        if value and not re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
+            raise ValueError("an address is 0x and 40 hex digits")
+        return value
+
+    @model_validator(mode="after")
+    def _check_both(self) -> Self:
+        if self.url and not self.inbox:
+            raise ValueError("with an l1.url, l1.inbox says which contract takes the commits")
+        return self
+
+
 class LoggingSection(_Section):
     """Log lines on standard error."""
 
@@ -268,6 +314,7 @@ class NodeConfig(BaseSettings):
     mempool: MempoolSection = MempoolSection()
     lanes: LanesSection = LanesSection()
     storage: StorageSection = StorageSection()
+    l1: L1Section = L1Section()
     logging: LoggingSection = LoggingSection()
 
     @classmethod
