@@ -1,9 +1,13 @@
-"""What every test shares: how hypothesis searches. Fixtures live beside the tests that use them."""
+"""What every test shares: how hypothesis searches, and an L1. Other fixtures live beside the tests that use them."""
 
 import os
 
 import pytest
 from hypothesis import settings
+
+from tests.anvil import anvil, make_anvil, module_anvil
+
+__all__ = ["anvil", "make_anvil", "module_anvil", "pytest_addoption"]
 
 # Never a timed assertion: a busy machine must not fail a property. In CI the search is the same in every run, so that
 # a red run can be repeated; elsewhere it looks somewhere new each time.
