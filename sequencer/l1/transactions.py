@@ -64,7 +64,7 @@ def _sign(
     secret: bytes, chain_id: int, nonce: int, to: bytes | None, data: bytes, limits: tuple[int, int, int]
 ) -> SignedTransaction:
     gas, max_fee_wei, priority_fee_wei = limits
-    fields: "TransactionDictType" = {
+    fields: TransactionDictType = {
         "type": 2,
         "chainId": chain_id,
         "nonce": nonce,
