@@ -29,5 +29,9 @@ WALK_TIPS_MAX = 256  # tips in one page
 WALK_MARKS_MAX = 1_024  # pages of a long walk that are remembered by their first tip's id; beyond it every other one
 STEP_LANES_MAX = 1_024  # blocks × lanes ordered or committed in one step, so that no step takes longer than a vote may
 
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024  # of an L1 batch, uncompressed; a range that needs more is posted in several
+PAYLOAD_BLOCK_BYTES_MAX = 1024 * 1024 * 1024  # of one with a single block, which has no halves: 1,024 batches of 1 MiB
+PAYLOAD_RUNS_MAX = 4_194_304  # runs of an L1 batch: a block's 1,024 batches with 4,096 segments each
+
 LEADER_TABLE_MIN = 256  # slots of the leader table; 4n if that is more
 PACEMAKER_EXPONENT_MAX = 6  # 1.2^6 ≈ 3: then 1.1 per further view up to T_MAX
