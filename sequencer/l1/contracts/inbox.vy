@@ -18,7 +18,9 @@ Invariants:
 4. BLS12-381 as Ethereum's consensus signs (BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_), checked with the precompiles
    of EIP-2537. The sum of keys is sound because every key's proof of possession was checked before it got here.
 5. Precompiles get all gas there is: their price is the L1's affair and may change.
-6. Points are 64-byte field elements, x before y, c0 before c1. Validator i is bit 7 - i % 8 of byte i / 8 of a bitmap.
+6. Every revert has a name, but two: call data that does not decode as the arguments or is above their bounds, and too
+   little gas.
+7. Points are 64-byte field elements, x before y, c0 before c1. Validator i is bit 7 - i % 8 of byte i / 8 of a bitmap.
 """
 
 struct Validator:
@@ -48,7 +50,7 @@ event BatchCommitted:
 
 VALIDATORS_MAX: constant(uint256) = 128
 DATA_BYTES_MAX: constant(uint256) = 120_000
-SMALL_BYTES_MAX: constant(uint256) = 2_048  # of data that is copied low in memory, where it costs little
+SMALL_BYTES_MAX: constant(uint256) = 4_096  # of data that is copied to a low place in memory
 
 HELD: constant(uint8) = 0
 CALLDATA: constant(uint8) = 1
@@ -62,11 +64,15 @@ G2_ADD: constant(address) = 0x000000000000000000000000000000000000000d
 PAIRING: constant(address) = 0x000000000000000000000000000000000000000F
 MAP_FP2_TO_G2: constant(address) = 0x0000000000000000000000000000000000000011
 
-# The field's modulus, 0x1a0111ea397fe69a4b1ba7b6434bacd7 | 64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab
+# The field's modulus in two parts: 0x1a0111ea397fe69a4b1ba7b6434bacd7, and
+# 0x64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab.
 MODULUS_HIGH: constant(uint256) = 34565483545414906068789196026815425751
 MODULUS_LOW: constant(uint256) = 45442060874369865957053122457065728162598490762543039060009208264153100167851
 NEGATIVE_GENERATOR: constant(Bytes[128]) = (
     x"0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb00000000000000000000000000000000114d1d6855d545a8aa7d76c8cf2e21f267816aef1db507c96655b9d5caac42364e6f38ba0ecb751bad54dcd6b939c2ca"
+)
+INFINITY: constant(Bytes[128]) = (
+    x"0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
 )
 # of the signature's hash to the curve (RFC 9380, expand_message_xmd): the name and its length
 DOMAIN: constant(Bytes[44]) = x"424c535f5349475f424c53313233383147325f584d443a5348412d3235365f535357555f524f5f504f505f2b"
@@ -94,12 +100,11 @@ position: uint256  # next_index | next_height << 64 | last_commit_block << 128
 def __init__(_chain_id: bytes32, l1_chain_id: uint256, validators: DynArray[Validator, VALIDATORS_MAX]):
     assert l1_chain_id == chain.id, "wrong L1"
     assert len(validators) != 0, "no validators"
-    aggregate: Bytes[128] = concat(empty(bytes32), empty(bytes32), empty(bytes32), empty(bytes32))
-    infinity: Bytes[128] = aggregate
+    aggregate: Bytes[128] = INFINITY
     total: uint256 = 0
     for validator: Validator in validators:
         key: Bytes[128] = concat(validator.key[0], validator.key[1], validator.key[2], validator.key[3])
-        assert key != infinity, "key is infinity"
+        assert key != INFINITY, "key is infinity"
         # Multiplication checks the subgroup; addition does not.
         success: bool = False
         checked: Bytes[128] = b""
@@ -110,8 +115,8 @@ def __init__(_chain_id: bytes32, l1_chain_id: uint256, validators: DynArray[Vali
             is_static_call=True,
             revert_on_failure=False,
         )
-        assert success, "malformed key"
-        aggregate = self._add_g1(aggregate, checked)
+        assert success and checked == key, "malformed key"
+        aggregate = self._add_g1(aggregate, key)
         assert validator.stake != 0, "no stake"
         total += convert(validator.stake, uint256)
 
@@ -137,8 +142,8 @@ def commit(fields: Fields, bitmap: Bytes[32], signature: Bytes[256], data: Bytes
     @param data The payload if data_kind is CALLDATA, else empty.
     """
     self._take(fields, bitmap, signature)
-    # Memory is paid for up to the highest place used, and the data's own place is high. So nothing is put above it
-    # unless the data is large, when it costs little beside the data.
+    # Memory is paid for up to the highest place used, and what this function copies lies above the room for the largest
+    # data. What others copy lies below, so they emit unless the data is large and the memory cheap beside it.
     if fields.data_kind == HELD:
         assert len(data) == 0, "unexpected data"
         self._emit(fields, bitmap, signature, b"")
@@ -227,7 +232,6 @@ def _take(fields: Fields, bitmap: Bytes[32], signature: Bytes[256]):
     assert fields.last >= fields.first and fields.last < max_value(uint64), "bad range"
     assert fields.previous == self.head_hash, "wrong previous"
 
-    # The batch is encoded in two parts: the list of what is put together in one expression is bounded.
     batch: Bytes[309] = concat(
         convert(chain.id, bytes32),
         convert(self, bytes20),
@@ -268,7 +272,7 @@ def _check_signature(digest: bytes32, bitmap: Bytes[32], signature: Bytes[256]):
     assert (
         extract32(key, 32, output_type=uint256) | extract32(key, 0, output_type=uint256)
         | extract32(key, 64, output_type=uint256) | extract32(key, 96, output_type=uint256)
-    ) != 0, "no key"
+    ) != 0, "keys cancel out"
 
     success: bool = False
     answer: Bytes[32] = b""
@@ -288,22 +292,29 @@ def _without(aggregate: Bytes[128], absentees: uint256) -> Bytes[128]:
     """
     @return The sum of the keys of those who are no absentees. Reverts if they are no quorum.
     """
-    left: uint256 = absentees
+    left: uint256 = absentees  # shifted so that its highest bit is the next validator's
     stake: uint256 = total_stake
-    absent: Bytes[128] = b""
-    place: uint256 = SET_HEAD_BYTES
-    for i: uint256 in range(VALIDATORS_MAX):
-        if left >> 255 == 1:
-            record: Bytes[RECORD_BYTES] = slice(validator_set.code, place, RECORD_BYTES)
-            stake -= extract32(record, 128, output_type=uint256)
-            if len(absent) == 0:
-                absent = slice(record, 0, 128)
-            else:
-                absent = self._add_g1(absent, slice(record, 0, 128))
-        left = left << 1
+    validators: address = validator_set
+    absent: Bytes[128] = INFINITY
+    for start: uint256 in range(VALIDATORS_MAX // 8):
+        if left >> 248 == 0:
+            left = left << 8
+            continue
+        for i: uint256 in range(8):
+            if left >> 255 == 1:
+                place: uint256 = unsafe_add(unsafe_mul(start, 8), i)
+                place = unsafe_add(unsafe_mul(place, RECORD_BYTES), SET_HEAD_BYTES)
+                record: Bytes[RECORD_BYTES] = slice(validators.code, place, RECORD_BYTES)
+                stake = unsafe_sub(stake, extract32(record, 128, output_type=uint256))
+                absent = raw_call(
+                    G1_ADD,
+                    concat(absent, slice(record, 0, 128)),
+                    max_outsize=128,
+                    is_static_call=True,
+                )
+            left = left << 1
         if left == 0:
             break
-        place += RECORD_BYTES
     assert stake * 3 > total_stake * 2, "no quorum"
 
     high: uint256 = extract32(absent, 64, output_type=uint256)
@@ -336,7 +347,7 @@ def _hash_to_g2(message: bytes32) -> Bytes[256]:
     parts: bytes32[8] = empty(bytes32[8])
     part: bytes32 = empty(bytes32)
     for i: uint256 in range(8):
-        mixed: uint256 = convert(start, uint256) ^ convert(part, uint256)
+        mixed: uint256 = convert(start, uint256) ^ convert(part, uint256)  # the first is mixed with nothing
         part = sha256(concat(convert(mixed, bytes32), convert(convert(i + 1, uint8), bytes1), DOMAIN))
         parts[i] = part
     return raw_call(
