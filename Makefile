@@ -52,15 +52,18 @@ $(STAMP): requirements.lock pyproject.toml
 		exit 1; \
 	fi; \
 	if [ -z "$(PYTHON)" ] && "$(BIN)/python" -c "$(VERSION_WANTED)" >/dev/null 2>&1; then \
-		echo "[1/3] using $(VENV) as it is"; \
+		echo "[1/4] using $(VENV) as it is"; \
 	else \
-		echo "[1/3] making $(VENV) with $$python"; \
+		echo "[1/4] making $(VENV) with $$python"; \
 		"$$python" -m venv --clear "$(VENV)"; \
 	fi
-	@echo "[2/3] installing the packages of requirements.lock (about a minute)"
+	@echo "[2/4] installing the packages of requirements.lock (about a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@echo "[3/3] installing the sequencer command"
+	@echo "[3/4] installing the sequencer command"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "[4/4] installing anvil, the L1 of the devnet and of the tests"
+	@$(BIN)/python -m sequencer.l1dev install >/dev/null || \
+		echo "Going on without it: only the devnet with --l1 none and the tests without an L1 can run." >&2
 	@touch $@
 
 .PHONY: missing-packages
