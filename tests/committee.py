@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consensus.bls import BlsKey
-from consensus.genesis import ChainParameters, Genesis, Namespace
+from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
 from consensus.numbers import (
     GENESIS_EPOCH,
     ZERO_HASH,
@@ -71,7 +71,9 @@ class Committee:
             name="test",
             time_ms=GENESIS_MS,
             l1_chain_id=0,
-            parameters=ChainParameters(attest_ms=ATTEST_MS),
+            parameters=ChainParameters(
+                attest_ms=ATTEST_MS, lane_report_batches=lane_report_batches_default(len(stakes))
+            ),
             validators=tuple(
                 Validator(Stake(stake), node.public_key, bls.public_key, bls.prove_possession())
                 for stake, node, bls in zip(stakes, self.node_keys, self.bls_keys, strict=True)

@@ -79,11 +79,12 @@ class L1Client:
     """Asks one endpoint. `async with L1Client(url, timeout_s=…) as client`; tests hand in a transport."""
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """`url` is an `http(s)://…`; raises `ValueError` for what is none. Each request ends within `timeout_s`."""
         self._timeout_s = timeout_s
         try:
             self._url = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise L1Unreachable(f"not an address: {error}") from error
+            raise ValueError(f"not an address: {error}") from error
         # Loading the system's certificates takes 50 ms; a context without any serves plain HTTP and refuses all else.
         tls = ssl.create_default_context() if self._url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.AsyncClient(
@@ -139,7 +140,9 @@ class L1Client:
                 raise L1AnswerTooLarge(f"more than {LOGS_MAX} logs")
             found = list(as_list(value, "logs", LOGS_MAX, read_log))
             for log in found:
-                fits = all(wanted in {None, topic} for wanted, topic in zip(topics, log.topics, strict=False))
+                fits = len(log.topics) >= len(topics) and all(
+                    wanted in {None, topic} for wanted, topic in zip(topics, log.topics, strict=False)
+                )
                 if log.address != address or not first_block <= log.block_number <= last_block or not fits:
                     raise MalformedL1Answer("a log that was not asked for")
             places = [(log.block_number, log.log_index) for log in found]
