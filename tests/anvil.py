@@ -1,25 +1,48 @@
 """A real L1 for tests: anvil on a free port, gone when the test ends.
 
 Tests that use it start a real process: mark them `e2e`. `make_anvil(…)` takes the options of `AnvilOptions`; the
-default here is a block for each transaction and none without, so that a test decides when time passes (`mine`).
+default here is a block for each transaction and none without, so that a test decides when time passes (`mine`). A
+receipt may be there only a moment after its transaction was taken.
 """
 
 import itertools
 import json
 import time
 import urllib.request
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
+import trio
 
 from sequencer.l1dev.anvil import find_anvil
 from sequencer.l1dev.running import Anvil, AnvilOptions
+
+T = TypeVar("T")
 
 PATIENCE_S = 60.0
 POLL_S = 0.02
 RICH_SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # anvil's first account
 RICH_ADDRESS = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
 EVERY_SECOND: dict[str, Any] = {"block_time_s": 1}
+
+
+def ask(url: str, method: str, *parameters: Any) -> Any:
+    """The result of one JSON-RPC request; an error fails the test."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        fields = json.load(answer)
+    assert "error" not in fields, fields
+    return fields["result"]
+
+
+async def until(condition: Callable[[], T]) -> T:
+    """Waits for what has to come true, and returns it; how long it takes is not what is tested."""
+    with trio.fail_after(PATIENCE_S):
+        while not (value := condition()):  # noqa: ASYNC110 (another process's state)
+            await trio.sleep(POLL_S)
+        return value
 
 
 class TestAnvil(Anvil):
@@ -29,12 +52,7 @@ class TestAnvil(Anvil):
 
     def ask(self, method: str, *parameters: Any) -> Any:
         """The result of one JSON-RPC request; an error fails the test."""
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
-        request = urllib.request.Request(self.url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            fields = json.load(answer)
-        assert "error" not in fields, fields
-        return fields["result"]
+        return ask(self.url, method, *parameters)
 
     def mine(self, count: int = 1) -> None:
         """Mines blocks now."""
@@ -65,7 +83,7 @@ def start_anvil(directory, name="anvil", **options) -> TestAnvil:
 
 @pytest.fixture
 def make_anvil(tmp_path):
-    """`make_anvil(block_time_s=1, port=…, state_file=…)`: as many as a test wants."""
+    """`make_anvil(block_time_s=1, port=…, chain_id=…)`: as many as a test wants."""
     made: list[TestAnvil] = []
     numbers = itertools.count()
 

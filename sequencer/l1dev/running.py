@@ -6,8 +6,9 @@ Refuses to do: find the binary (`anvil.py`), or put anything on the chain (`depl
 Invariants:
 1. Anvil dies with this process, however that ends, and has a process group of its own, so that Ctrl-C reaches only us.
    It is started from the main thread, which the kernel watches.
-2. With a state file the chain outlives the process: SIGTERM saves it whole; SIGKILL loses at most what came after the
-   last save, `STATE_INTERVAL_S` before (docs/adr/0013).
+2. With a state directory the chain outlives the process: SIGTERM saves all of it; SIGKILL loses at most what came after
+   the last save (docs/adr/0013). Transactions that are not mined are lost in both cases.
+3. Only the newest `STATES_KEPT` states are kept, in memory; blocks, receipts and logs are kept for ever.
 """
 
 import json
@@ -16,8 +17,8 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ import trio
 
 from sequencer.l1dev import tied
 from sequencer.l1dev.errors import L1Died
+from sequencer.l1dev.state import StateDirectory
 
 L1_CHAIN_ID = 31337
 BLOCK_TIME_S = 1
 SLOTS_IN_AN_EPOCH = 4
-STATE_INTERVAL_S = 1
+STATES_KEPT = 64  # calls as of older blocks are refused; without a bound anvil writes a file for each block
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 _POLL_S = 0.02
@@ -49,25 +51,47 @@ class AnvilOptions:
     chain_id: int = L1_CHAIN_ID
     block_time_s: int | None = BLOCK_TIME_S
     slots_in_an_epoch: int = SLOTS_IN_AN_EPOCH
-    state_file: Path | None = None
-    state_interval_s: int = STATE_INTERVAL_S
+    state: StateDirectory | None = None
 
     def arguments(self) -> list[str]:
         """Anvil's command line behind its name."""
         listed = ["--host", self.host, "--port", str(self.port), "--chain-id", str(self.chain_id)]
         listed += ["--hardfork", "osaka", "--slots-in-an-epoch", str(self.slots_in_an_epoch), "--no-cors"]
+        listed += ["--prune-history", str(STATES_KEPT)]
         if self.block_time_s is not None:
             listed += ["--block-time", str(self.block_time_s)]
-        if self.state_file is not None:
-            listed += ["--state", str(self.state_file), "--state-interval", str(self.state_interval_s)]
+        if self.state is not None:
+            listed += [
+                "--dump-state",
+                str(self.state.draft_file),
+                "--state-interval",
+                str(self.state.save_interval_s()),
+            ]
+            if self.state.state_file.exists():
+                listed += ["--load-state", str(self.state.state_file)]
         return listed
+
+
+async def start_kept(binary: Path, options: AnvilOptions, log_file: Path) -> "Anvil":
+    """Starts an anvil with a state directory, on its newest whole state. Raises `L1DevError` or `OSError`."""
+    if options.state is None:
+        raise ValueError("an anvil that is kept has a state directory")
+    held = await options.state.lock()
+    try:
+        options.state.recover()
+        return Anvil(binary, options, log_file, (held,))
+    finally:
+        os.close(held)
 
 
 class Anvil:
     """One anvil process."""
 
-    def __init__(self, binary: Path, options: AnvilOptions, log_file: Path) -> None:
-        """Starts it, its output appended to `log_file`. Call from the main thread. Raises `OSError`."""
+    def __init__(self, binary: Path, options: AnvilOptions, log_file: Path, held: Sequence[int] = ()) -> None:
+        """Starts it, its output appended to `log_file`. Call from the main thread. Raises `OSError`.
+
+        `held`: descriptors that stay open in the process, such as the lock of its state directory.
+        """
         self.options = options
         self.log_file = log_file
         self._port: int | None = None
@@ -79,6 +103,7 @@ class Anvil:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=tuple(held),
             )
 
     @property
