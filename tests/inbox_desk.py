@@ -14,6 +14,7 @@ import trio
 from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, BlockId, Epoch, Hash, Height, ValidatorIndex
 from consensus.signing import sha256
 from consensus.vocabulary.l1_batch import BatchCertificate, DataKind, L1Batch, make_batch_certificate
+from sequencer.l1.errors import ExecutionReverted
 from sequencer.l1.inbox import Inbox, InboxHead, deploy_data
 from sequencer.l1.json_rpc import L1Client
 from sequencer.l1.shapes import L1Receipt, read_receipt, to_hex
@@ -115,6 +116,18 @@ class Desk:
                 batch.index + 1, batch.last + 1, batch.hash(self.chain.domain), sent.receipt.block_number
             )
         return sent
+
+    def refusal(self, data: bytes, to: bytes | None = None) -> str | None:
+        """Why the contract refuses a call with this calldata now; none if it takes it."""
+
+        async def ask(inbox: Inbox) -> str | None:
+            try:
+                await inbox.client.call(to or self.address, data, sender=RICH_ADDRESS)
+            except ExecutionReverted as reverted:
+                return reverted.reason
+            return None
+
+        return self.with_inbox(ask)
 
     def with_inbox(self, act: Callable[[Inbox], Awaitable[T]]) -> T:
         """Runs the binding under test against this Inbox."""

@@ -5,6 +5,7 @@
 2. `L1Refused`: the endpoint understood and says no. Asking again is no use unless something changes.
 3. `ExecutionReverted`: the L1 executed a call and the contract refused it; `reason` is the contract's own word.
 4. `WrongInbox`: the configured address is not this chain's Inbox. The operator has to mend it.
+5. `DeploymentFailed`: the Inbox could not be put on the L1; the message says what the operator has to do.
 """
 
 
@@ -46,3 +47,7 @@ class WrongInbox(L1Error):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"the configured address is not this chain's Inbox: {detail}")
+
+
+class DeploymentFailed(L1Error):
+    """The Inbox does not stand; the message says why and what helps."""

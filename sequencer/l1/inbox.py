@@ -34,6 +34,7 @@ from sequencer.l1.points import aggregate_key_to_l1, key_to_l1, signature_from_l
 from sequencer.l1.shapes import ADDRESS_BYTES, BlockTag, L1Log
 
 FIELDS_TYPE: Final = "(uint64,uint64,uint64,bytes32,uint8,bytes32,bytes32,bytes32,bytes32,bytes32,uint64)"
+COMMIT_TYPES: Final = (FIELDS_TYPE, "bytes", "bytes", "bytes")  # of the call, and of the event's data
 COMMIT_SELECTOR: Final = keccak(text=f"commit({FIELDS_TYPE},bytes,bytes,bytes)")[:4]
 COMMITTED_TOPIC: Final = keccak(text=f"BatchCommitted(uint64,address,{FIELDS_TYPE},bytes,bytes,bytes)")
 _HEAD_SELECTOR: Final = keccak(text="head()")[:4]
@@ -41,7 +42,6 @@ _IDENTITY_SELECTOR: Final = keccak(text="identity()")[:4]
 _HEAD_TYPES: Final = ("uint64", "uint64", "bytes32", "uint64")
 _IDENTITY_TYPES: Final = ("bytes32", "uint64", "uint256", "address")
 _DEPLOY_TYPES: Final = ("bytes32", "uint256", "(bytes32[4],uint64)[]")
-_EVENT_TYPES: Final = (FIELDS_TYPE, "bytes", "bytes", "bytes")
 VALIDATORS_MAX: Final = 128  # of a set that the contract holds
 
 
@@ -100,6 +100,26 @@ def validator_set_code(chain: Genesis) -> bytes:
     return encode(("bytes32[4]", "(bytes32[4],uint64)[]"), (_words(aggregate), _validators(chain)))
 
 
+def commit_arguments(certificate: BatchCertificate, data: bytes) -> tuple[tuple[object, ...], bytes, bytes, bytes]:
+    """The arguments of `commit` as COMMIT_TYPES encodes them: fields, bitmap, signature, data."""
+    batch = certificate.batch
+    fields = (
+        batch.index,
+        batch.first,
+        batch.last,
+        batch.previous,
+        int(batch.data_kind),
+        batch.data_hash,
+        batch.block_id,
+        batch.namespaces_root,
+        batch.state_root,
+        batch.aux_root,
+        batch.forced_cursor,
+    )
+    signers = bitmap(certificate.signers, certificate.count)
+    return fields, signers, signature_to_l1(certificate.signature), data
+
+
 class Inbox:
     """The contract at one address of the client's L1."""
 
@@ -107,33 +127,17 @@ class Inbox:
         if len(address) != ADDRESS_BYTES:
             raise ValueError(f"an address has {ADDRESS_BYTES} bytes")
         self.address = address
-        self._client = client
+        self.client = client
         self._constants: _Constants | None = None
 
     @staticmethod
     def encode_commit(certificate: BatchCertificate, data: bytes) -> bytes:
         """The calldata of `commit`. `data` is the payload of a CALLDATA batch, else empty. About 2 ms."""
-        batch = certificate.batch
-        fields = (
-            batch.index,
-            batch.first,
-            batch.last,
-            batch.previous,
-            int(batch.data_kind),
-            batch.data_hash,
-            batch.block_id,
-            batch.namespaces_root,
-            batch.state_root,
-            batch.aux_root,
-            batch.forced_cursor,
-        )
-        signers = bitmap(certificate.signers, certificate.count)
-        arguments = (fields, signers, signature_to_l1(certificate.signature), data)
-        return COMMIT_SELECTOR + encode((FIELDS_TYPE, "bytes", "bytes", "bytes"), arguments)
+        return COMMIT_SELECTOR + encode(COMMIT_TYPES, commit_arguments(certificate, data))
 
     async def head(self, block: int | BlockTag = "latest") -> InboxHead:
         """What the next commit must follow on, as of `block`. Raises `WrongInbox` where there is no Inbox (yet)."""
-        answer = await self._client.call(self.address, _HEAD_SELECTOR, block)
+        answer = await self.client.call(self.address, _HEAD_SELECTOR, block)
         return InboxHead(*self._decode(_HEAD_TYPES, answer))
 
     async def identity(self) -> tuple[Hash, Epoch]:
@@ -148,7 +152,7 @@ class Inbox:
             raise WrongInbox(f"this is L1 {constants.l1_chain_id}; the genesis names {chain.l1_chain_id}")
         if (constants.chain_id, constants.epoch) != (chain.chain_id, epoch):
             raise WrongInbox(f"it is of chain {constants.chain_id.hex()}, epoch {constants.epoch}")
-        if await self._client.code(constants.validator_set) != validator_set_code(chain):
+        if await self.client.code(constants.validator_set) != validator_set_code(chain):
             raise WrongInbox("its keys or stakes are not those of the genesis")
 
     async def committed(self, first_block: int, last_block: int) -> list[CommittedBatch]:
@@ -158,7 +162,7 @@ class Inbox:
         while ranges:
             first, last = ranges.pop()
             try:
-                logs = await self._client.logs(self.address, [COMMITTED_TOPIC], first, last)
+                logs = await self.client.logs(self.address, [COMMITTED_TOPIC], first, last)
             except (L1AnswerTooLarge, L1Refused):
                 if first >= last:
                     raise
@@ -171,12 +175,12 @@ class Inbox:
 
     async def _ask_constants(self) -> _Constants:
         if self._constants is None:
-            answer = await self._client.call(self.address, _IDENTITY_SELECTOR)
+            answer = await self.client.call(self.address, _IDENTITY_SELECTOR)
             chain_id, epoch, count, validator_set = self._decode(_IDENTITY_TYPES, answer)
             if not 1 <= count <= VALIDATORS_MAX:
                 raise WrongInbox(f"it says that it has {count} validators")
             account = bytes.fromhex(validator_set[2:])
-            l1_chain_id = await self._client.chain_id()
+            l1_chain_id = await self.client.chain_id()
             self._constants = _Constants(Hash(chain_id), Epoch(epoch), count, account, l1_chain_id)
         return self._constants
 
@@ -193,7 +197,7 @@ class Inbox:
 
     def _read(self, log: L1Log, constants: _Constants) -> CommittedBatch:
         try:
-            fields, signers, signature, data = decode(_EVENT_TYPES, log.data)
+            fields, signers, signature, data = decode(COMMIT_TYPES, log.data)
             batch = _batch(fields, constants.l1_chain_id, self.address)
             certificate = BatchCertificate(
                 batch,
