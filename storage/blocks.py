@@ -102,6 +102,12 @@ class BlockStore:
                 raise StorageFault(f"namespace {namespace} has no block {expected}: the database is damaged")
         return [block for _, block in pairs]
 
+    def list_namespace_heights(self, namespace: int, from_height: int, to_height: int, limit: int) -> list[int]:
+        """At most `limit` heights from `from_height` to `to_height`, rising, at which the namespace has a block."""
+        start, stop = encode_u64(from_height), encode_u64(to_height) + b"\x00"
+        pairs = self._database.iterate(NAMESPACE_HEIGHT + encode_u64(namespace), start=start, stop=stop, limit=limit)
+        return [decode_namespace_key(key)[1] for key, _ in pairs]
+
     def load_namespace_index(self, namespace: int, height: int) -> int | None:
         """The index of the namespace block made at exactly this height, or None if the namespace had no data there."""
         value = self._database.get(namespace_key(NAMESPACE_HEIGHT, namespace, height))

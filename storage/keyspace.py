@@ -28,8 +28,14 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
     tf hash, place in the chain    origin in a lane: namespace u64, lane u16, seq u64, kind u8, index u32 transactions
     ts hash, place in a lane       empty                                                                  transactions
     ti                             height u64: every final transaction up to it is indexed                transactions
+    lb index u64                   record of an L1 batch in a finalized L1 block                          settlement
+    lh last height u64             index u64 of the L1 batch that ends at this height                     settlement
+    lc                             number u64, hash: the finalized L1 block up to which batches are kept  settlement
+    ls index u64, share's place    own signed share of an L1 batch                                        settlement
+    la nonce u64                   record of an attempt to commit: the signed transaction and its fate    settlement
 
     place in the chain = namespace_index u64, position u32
+    share's place = last height u64, data kind u8
     place in a lane = lane u16, seq u64, namespace u64, kind u8, index u32
 
 Invariant:
@@ -68,6 +74,11 @@ LEAVES_RECORD = b"al"
 TRANSACTION_FINAL = b"tf"
 TRANSACTION_SEALED = b"ts"
 TRANSACTIONS_INDEXED = b"ti"
+L1_BATCH = b"lb"
+L1_BATCH_HEIGHT = b"lh"
+L1_CURSOR = b"lc"
+BATCH_SHARE = b"ls"
+L1_ATTEMPT = b"la"
 
 U32 = struct.Struct(">I")
 U64 = struct.Struct(">Q")

@@ -4,10 +4,10 @@ Responsible for: the types, their encodings and digests, and checking shares and
 Refuses to do: build or read payloads (`payload.py`), talk to an L1, or decide who posts (`sequencer/settlement`).
 
 Invariants:
-1. The signed digest binds the data (`data_hash`), the L1's chain id, the contract, the epoch, the index, the heights, the
-   previous batch and the roots ▲: a valid certificate can be replayed nowhere else and with nothing else.
-2. Batches are dense: index 1, 2, 3 …, the first begins at height 1, each begins after the last height of the one before.
-   `previous` is the hash of the batch before; the first has the chain id there.
+1. The signed digest binds the data (`data_hash`), the L1's chain id, the contract, the epoch, the index, the heights,
+   the previous batch and the roots ▲: a valid certificate can be replayed nowhere else and with nothing else.
+2. Batches are dense: index 1, 2, 3 …, the first begins at height 1, each begins after the last height of the one
+   before. `previous` is the hash of the batch before; the first has the chain id there.
 """
 
 from collections.abc import Mapping

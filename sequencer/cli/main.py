@@ -16,7 +16,21 @@ from contextlib import suppress
 
 import typer
 
-from sequencer.cli import config, devnet, genesis, init, keys, namespace, peers, start, status, testnet, tx, validators
+from sequencer.cli import (
+    batch,
+    config,
+    devnet,
+    genesis,
+    init,
+    keys,
+    namespace,
+    peers,
+    start,
+    status,
+    testnet,
+    tx,
+    validators,
+)
 from sequencer.cli import version as version_noun
 from sequencer.cli.errors import CommandError, ExitCode
 from sequencer.cli.output import printable, say
@@ -42,6 +56,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(tx.app, name="tx")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(validators.app, name="validators")
+app.add_typer(batch.app, name="batch")
 app.add_typer(peers.app, name="peers")
 app.command("version")(version_noun.version)
 

@@ -69,6 +69,22 @@ def _watch(node: "Node", interval_s: float, as_json: bool) -> None:
 
 
 def _readable(progress: "SyncStatus") -> dict[str, Any]:
+    return {**_chain(progress), **_on_l1(progress)}
+
+
+def _on_l1(progress: "SyncStatus") -> dict[str, Any]:
+    if progress.l1 is None:
+        return {}
+    return {
+        "posted": progress.l1.posted_height,
+        "settled": progress.l1.settled_height,
+        "l1_batch": progress.l1.batch_index,
+        "l1_backlog": f"{progress.l1.backlog_bytes} bytes, {progress.l1.backlog_ms / 1_000:.1f} s",
+        "poster": (progress.l1.poster or "does not post") if progress.l1.reachable else "the L1 does not answer",
+    }
+
+
+def _chain(progress: "SyncStatus") -> dict[str, Any]:
     return {
         "state": "ready" if progress.ready else f"not ready ({', '.join(progress.reasons) or 'no reason given'})",
         "view": progress.view,

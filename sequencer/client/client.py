@@ -31,6 +31,7 @@ from sequencer.client.chain_view import chain_from_json, validators_from_json
 from sequencer.client.errors import MalformedAnswer, StatusNotReached, UnprovedAnswer
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
+from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.submission import SubmitOutcome, outcome_from_json
@@ -265,6 +266,14 @@ class SequencerClient:
         if self._genesis is None:
             self._genesis = chain_from_json(await self.call("seq_getChain"), self._chain_id)
         return self._genesis
+
+    async def l1_batch(self, which: int | BatchName) -> L1BatchView | None:
+        """An L1 batch by number, or the newest of a status, as the node says; None if it is not on the L1."""
+        return await self._call("seq_getBatch", _optional(l1_batch_from_json), index=which)
+
+    async def l1_batches(self, from_index: int = 1, count: int = 100) -> list[L1BatchView]:
+        """A page of L1 batches, as the node says."""
+        return await self._call("seq_listBatches", _list_of(l1_batch_from_json), from_index=from_index, count=count)
 
     async def validators(self, epoch: Epoch = GENESIS_EPOCH) -> tuple[Validator, ...] | None:
         """The validators of an epoch by index; None if there is no such epoch yet."""

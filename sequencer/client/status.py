@@ -39,6 +39,15 @@ _ENDS = (Status.EXPIRED, Status.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
+class L1Place:
+    """The L1 batch that holds a transaction, and the L1 block that holds the batch."""
+
+    batch_index: int
+    transaction: Hash  # of the L1
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionStatus:
     """What a node knows of a transaction. Times are ms since 1970; `position` is its place in the namespace block."""
 
@@ -54,6 +63,7 @@ class TransactionStatus:
     ordered_ms: Milliseconds | None = None
     final_ms: Milliseconds | None = None
     attested_ms: Milliseconds | None = None
+    l1: L1Place | None = None
     reason: str | None = None
 
     def has_reached(self, status: Status) -> bool:
@@ -67,7 +77,7 @@ class TransactionStatus:
 
 
 def status_to_json(status: TransactionStatus) -> JsonObject:
-    """The documented shape; `l1` is null until blocks are posted."""
+    """The documented shape."""
     return {
         "hash": to_hex(status.hash),
         "namespace": None if status.namespace is None else namespace_to_json(status.namespace),
@@ -81,9 +91,22 @@ def status_to_json(status: TransactionStatus) -> JsonObject:
         "ordered_ms": status.ordered_ms,
         "final_ms": status.final_ms,
         "attested_ms": status.attested_ms,
-        "l1": None,
+        "l1": None if status.l1 is None else _l1_place_to_json(status.l1),
         "reason": status.reason,
     }
+
+
+def _l1_place_to_json(place: L1Place) -> JsonObject:
+    return {
+        "batch_index": place.batch_index,
+        "transaction": to_hex(place.transaction),
+        "block_number": place.block_number,
+    }
+
+
+def _l1_place_from_json(value: object) -> L1Place:
+    fields = Fields(value, "status.l1")
+    return L1Place(fields.number("batch_index"), fields.hash("transaction"), fields.number("block_number"))
 
 
 def status_from_json(value: object) -> TransactionStatus:
@@ -111,6 +134,7 @@ def status_from_json(value: object) -> TransactionStatus:
         ordered_ms=None if ordered is None else Milliseconds(ordered),
         final_ms=None if final is None else Milliseconds(final),
         attested_ms=None if attested is None else Milliseconds(attested),
+        l1=None if fields["l1"] is None else _l1_place_from_json(fields["l1"]),
         reason=text("reason"),
     )
 

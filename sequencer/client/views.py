@@ -29,7 +29,7 @@ from sequencer.client.status import Status
 from sequencer.client.wire import anchor_from_json, anchor_to_json
 
 BLOCK_VERSION = 1
-BlockName = Literal["ordered", "final", "attested"]  # the newest block of that status
+BlockName = Literal["ordered", "final", "attested", "posted", "settled"]  # the newest block of that status
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,23 @@ class PeerView:
 
 
 @dataclass(frozen=True, slots=True)
+class L1Progress:
+    """How far a node sees its chain on the L1; heights are 0 before the first batch.
+
+    `backlog_ms` is the age of the oldest block with data that is not there. `poster` is a word: why the own poster does
+    not commit now, or `ready`; None if it never does.
+    """
+
+    reachable: bool
+    posted_height: Height
+    settled_height: Height
+    batch_index: int
+    backlog_bytes: int
+    backlog_ms: int
+    poster: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStatus:
     """How far a node is. `target_height` is the highest that it knows to exist; `reasons` are those of readiness."""
 
@@ -102,6 +119,7 @@ class SyncStatus:
     attested_height: Height
     target_height: Height
     missing_batches: int
+    l1: L1Progress | None  # None for a node without an L1
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +282,33 @@ def sync_status_to_json(status: SyncStatus) -> JsonObject:
         "attested_height": status.attested_height,
         "target_height": status.target_height,
         "missing_batches": status.missing_batches,
+        "l1": None if status.l1 is None else _l1_progress_to_json(status.l1),
     }
+
+
+def _l1_progress_to_json(progress: L1Progress) -> JsonObject:
+    return {
+        "reachable": progress.reachable,
+        "posted_height": progress.posted_height,
+        "settled_height": progress.settled_height,
+        "batch_index": progress.batch_index,
+        "backlog_bytes": progress.backlog_bytes,
+        "backlog_ms": progress.backlog_ms,
+        "poster": progress.poster,
+    }
+
+
+def _l1_progress_from_json(value: object) -> L1Progress:
+    fields = Fields(value, "sync.l1")
+    return L1Progress(
+        fields.flag("reachable"),
+        Height(fields.number("posted_height")),
+        Height(fields.number("settled_height")),
+        fields.number("batch_index"),
+        fields.number("backlog_bytes"),
+        fields.number("backlog_ms"),
+        None if fields["poster"] is None else fields.text("poster"),
+    )
 
 
 def sync_status_from_json(value: object) -> SyncStatus:
@@ -280,6 +324,7 @@ def sync_status_from_json(value: object) -> SyncStatus:
         Height(fields.number("attested_height")),
         Height(fields.number("target_height")),
         fields.number("missing_batches"),
+        None if fields["l1"] is None else _l1_progress_from_json(fields["l1"]),
     )
 
 

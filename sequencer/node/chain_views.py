@@ -70,6 +70,10 @@ class ChainViews:
             height = Height(self._progress.final_height)
         elif which == "attested":
             height = Height(self._progress.attested_height)
+        elif which == "posted":
+            height = Height(self._progress.posted_height)
+        elif which == "settled":
+            height = Height(self._progress.settled_height)
         else:
             height = Height(int(which))
         executed = await trio.to_thread.run_sync(self._executed_view_at, height, limiter=self._limiter)
@@ -133,7 +137,6 @@ class ChainViews:
         tip = self._tip(block.block_id)
         if tip is None:
             raise BrokenInvariant(f"the tip of executed height {block.height} is not stored")
-        is_attested = block.height <= self._progress.attested_height
         entries = tuple(_entry(namespace) for namespace in block.namespaces)
         zeros = type(block.namespaces_root)(bytes(32))
         return BlockView(
@@ -145,7 +148,7 @@ class ChainViews:
             tip.header.author,
             block.ts_ms,
             block.anchor,
-            Status.ATTESTED if is_attested else Status.FINAL,
+            self._progress.rung(block.height),
             block.namespaces_root,
             zeros,
             zeros,

@@ -258,7 +258,7 @@ class L1Section(_Section):
         default=10.0,
         ge=0,
         le=86_400,
-        description="where the genesis says l1_data prefer, data older than this is committed as held, without its bytes on the L1",
+        description="with the genesis's l1_data at 0, data older than this is committed as held, not in calldata",
     )
 
     @field_validator("url")

@@ -7,6 +7,13 @@ class NodeError(Exception):
     """Root of every error raised by this room."""
 
 
+class OtherL1(NodeError):
+    """The L1 at hand is not the one this node was used with, or its Inbox is another chain's: exit 2 at a start."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+
+
 class ConfigError(NodeError):
     """The operator's configuration cannot be used: exit 2, no traceback. `problems` holds every fault found."""
 

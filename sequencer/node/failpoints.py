@@ -29,6 +29,9 @@ FAILPOINTS = (
     "execution_after_save",  # synced, not attested
     "attestation_before_save",  # an attestation is signed, not written
     "attestation_after_save",  # synced, not sent
+    "post_before_save",  # a commit to the L1 is signed, not written
+    "post_after_save",  # synced in the intent log, not sent
+    "post_after_send",  # sent to the L1, its receipt not seen
 )
 
 

@@ -24,6 +24,7 @@ from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip
 from p2p.bounds import LinkBounds
+from sequencer.settlement.sharing import REQUEST_OVERHEAD_BYTES
 
 HELLO_VERSION = 1
 _SMALL = 1024
@@ -53,6 +54,7 @@ class RequestKind(IntEnum):
     TIPS = 1  # wanted id ‖ floor height → the wanted tip and its parents above the floor
     BATCH = 2  # digest → the batch's bytes
     ATTESTATION = 3  # height → the certificate of that height
+    BATCH_SHARES = 4  # a range, the batch before it, a payload → signatures on the L1 batch (`settlement/sharing.py`)
 
 
 URGENT = frozenset(
@@ -79,7 +81,12 @@ def link_bounds(chain: Genesis) -> LinkBounds:
             FrameKind.ATTESTATION_CERTIFICATE: _SMALL,
             FrameKind.LANE_GAP: 8,
         },
-        requests={RequestKind.TIPS: 40, RequestKind.BATCH: 32, RequestKind.ATTESTATION: 8},
+        requests={
+            RequestKind.TIPS: 40,
+            RequestKind.BATCH: 32,
+            RequestKind.ATTESTATION: 8,
+            RequestKind.BATCH_SHARES: REQUEST_OVERHEAD_BYTES + chain.parameters.commit_bytes_max,
+        },
     )
 
 

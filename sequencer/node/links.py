@@ -20,6 +20,7 @@ from consensus.vocabulary.attestation import AttestationShare
 from p2p.errors import PeerFault, RequestRefused
 from sequencer.attesting import events as attesting_events
 from sequencer.node.attesting_driver import AttestingDriver
+from sequencer.node.batch_sharing import BatchSharing
 from sequencer.node.consensus_driver import COUNTED, ConsensusDriver
 from sequencer.node.frames import FrameKind, Hello, RequestKind, decode_tips_request, message_decoders
 from sequencer.node.lane_driver import LaneDriver
@@ -40,6 +41,7 @@ class Links:
         consensus: ConsensusDriver,
         lanes: LaneDriver,
         attesting: AttestingDriver,
+        sharing: BatchSharing | None,
         metrics: Metrics,
     ) -> None:
         self._chain = chain
@@ -47,6 +49,7 @@ class Links:
         self._consensus = consensus
         self._lanes = lanes
         self._attesting = attesting
+        self._sharing = sharing
         self._metrics = metrics
         self._decoders = message_decoders(chain.validator_set.count)
         self.connected: set[ValidatorIndex] = set()
@@ -120,6 +123,8 @@ class Links:
                 if len(body) != 8:
                     raise DecodeError("a height has 8 bytes")
                 return self._attesting.serve_certificate(Height(int.from_bytes(body, "big")))
+            if kind == RequestKind.BATCH_SHARES and self._sharing is not None:
+                return await self._sharing.serve(ValidatorIndex(peer), body)
         except DecodeError as error:
             raise PeerFault("malformed", str(error)) from error
         raise RequestRefused("unknown_kind")

@@ -32,6 +32,7 @@ from p2p.host import ValidatorHost
 from p2p.peers import Peer
 from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.execute import Execution
+from sequencer.execution.state import ExecutionState
 from sequencer.keys.key_files import KeyKind, load_secret
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
@@ -62,6 +63,7 @@ from sequencer.node.recovery import (
     stored_above,
 )
 from sequencer.node.service import NodeService
+from sequencer.node.settlement import Settlement, SettlementKeys
 from sequencer.node.submissions import Submissions
 from sequencer.node.transaction_views import TransactionViews
 from sequencer.rpc.listening import serve_application
@@ -117,6 +119,8 @@ class Node:
                 self._gauges.run,
             ):
                 nursery.start_soon(task)
+            if self._settlement is not None:
+                await nursery.start(self._settlement.run)
             self._start_cores()
             config = self._config
             rpc = await nursery.start(serve, self._service, RpcOptions(**config.rpc.model_dump()), self._metrics)
@@ -175,6 +179,7 @@ class Node:
             failpoints=self._failpoints,
         )
         self._source = BatchSource(chain, stores.batches)
+        self._settlement = self._make_settlement()
         self._build_lanes(replica, stored)
         self._execution = ExecutionDriver(
             genesis=chain,
@@ -187,6 +192,18 @@ class Node:
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
+        self._build_attesting(execution, attested_height)
+        self._build_clients(replica)
+        self._gauges = Gauges(
+            metrics=self._metrics,
+            mempool=self._submissions.mempool,
+            lanes=self._lanes,
+            host=self._host,
+            stores={"chain": database_directory(config.home), "batches": batches_directory(config.home)},
+        )
+
+    def _build_attesting(self, execution: ExecutionState, attested_height: Height) -> None:
+        stores, chain = self._stores, self._validator.genesis
         self._attesting = AttestingDriver(
             chain=chain,
             key=self._validator.bls_key,
@@ -202,14 +219,6 @@ class Node:
             certified=self._certified,
             metrics=self._metrics,
             failpoints=self._failpoints,
-        )
-        self._build_clients(replica)
-        self._gauges = Gauges(
-            metrics=self._metrics,
-            mempool=self._submissions.mempool,
-            lanes=self._lanes,
-            host=self._host,
-            stores={"chain": database_directory(config.home), "batches": batches_directory(config.home)},
         )
 
     def _build_lanes(self, replica: Replica, stored: Sequence[RecoveredBatch]) -> None:
@@ -238,11 +247,14 @@ class Node:
             consensus=self._consensus,
             lanes=self._lanes,
             attesting=self._attesting,
+            sharing=self._settlement.sharing if self._settlement is not None else None,
             metrics=self._metrics,
         )
         self._host = _make_host(config, self._validator, links)
         for driver in (self._consensus, self._lanes, self._attesting):
             driver.attach(self._host)
+        if self._settlement is not None:
+            self._settlement.attach(self._host)
         transactions = TransactionViews(
             chain=chain,
             index=index,
@@ -253,6 +265,7 @@ class Node:
             progress=self._progress,
             execution_state=lambda: self._execution.state,
             has_expired=self._has_expired,
+            l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
         )
         self._submissions = Submissions(
             chain=chain,
@@ -264,9 +277,13 @@ class Node:
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
+        self._build_service(replica, transactions, links)
+
+    def _build_service(self, replica: Replica, transactions: TransactionViews, links: Links) -> None:
+        config, stores, chain = self._config, self._stores, self._validator.genesis
         self._service = NodeService(
             chain=chain,
-            index=index,
+            index=self._validator.index,
             addresses={peer.index: peer.address for peer in config.p2p.peers},
             replica=replica,
             progress=self._progress,
@@ -284,6 +301,24 @@ class Node:
             lanes=self._lanes,
             links=links,
             host=self._host,
+            settlement=self._settlement,
+        )
+
+    def _make_settlement(self) -> Settlement | None:
+        options = self._config.l1
+        if not options.url:
+            return None
+        poster = load_secret(self._config.keys_dir, KeyKind.POSTER) if options.post else None
+        return Settlement(
+            chain=self._validator.genesis,
+            keys=SettlementKeys(self._validator.index, self._validator.bls_key, poster),
+            options=options,
+            database=self._stores.database,
+            source=self._source,
+            progress=self._progress,
+            to_replica=self._consensus.handle,
+            metrics=self._metrics,
+            failpoints=self._failpoints,
         )
 
     # the way of a block
@@ -313,6 +348,8 @@ class Node:
         block = execution.block
         self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
         self._attesting.note_executed(block.height, block.attestation)
+        if self._settlement is not None:
+            self._settlement.note_executed(block)
 
     def _certified(self, certificate: AttestationCertificate) -> None:
         height = certificate.attestation.height

@@ -67,5 +67,7 @@ def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex
             f"mempool.batch_bytes_target ({config.mempool.batch_bytes_target}) is above the chain's "
             f"batch_bytes_max ({genesis.parameters.batch_bytes_max})"
         )
+    if config.l1.url and not genesis.l1_chain_id:
+        problems.append("l1.url is set, but the genesis names no L1 (l1_chain_id is 0)")
     if problems:
         raise ConfigError(f"the configuration of {config.home} does not fit its genesis", problems)

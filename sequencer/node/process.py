@@ -17,6 +17,7 @@ import trio
 from consensus.errors import BrokenInvariant
 from p2p.errors import PortInUse
 from sequencer.node.config import NodeConfig
+from sequencer.node.errors import OtherL1
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.node import Node
 from sequencer.node.own_validator import load_validator
@@ -55,14 +56,14 @@ def run_node(config: NodeConfig) -> int:
 def _innermost(error: BaseException) -> BaseException:
     """The one error in nested groups; of several the first that is ours."""
     while isinstance(error, BaseExceptionGroup):
-        known = error.subgroup((StorageError, BrokenInvariant, PortInUse, ListenFailed))
+        known = error.subgroup((StorageError, BrokenInvariant, PortInUse, ListenFailed, OtherL1))
         error = (known or error).exceptions[0]
     return error
 
 
 def _exit_code(error: BaseException) -> int:
     match error:
-        case StartRefused() | PortInUse() | ListenFailed():
+        case StartRefused() | PortInUse() | ListenFailed() | OtherL1():
             sys.stderr.write(f"sequencer: {error}\n")
             return EXIT_REFUSED
         case StorageFault() | BrokenInvariant():

@@ -4,7 +4,7 @@ Responsible for: the newest ordered, final, executed and attested positions, rec
 Refuses to do: read the disk or know transactions: positions are (lane, seq) and heights.
 
 Invariants:
-1. Positions only rise.
+1. Positions only rise, but for `posted`, which a reorganisation of the L1 may take back.
 2. Times are of this process alone and of the newest HISTORY_MAX steps; what is older is None.
 3. A waiter costs nothing until its own position is reached, and one that gave up is forgotten: what is held is at most
    twice what waits.
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import trio
 
-from consensus.numbers import Height, Milliseconds, Seq, ValidatorIndex
+from consensus.numbers import GENESIS_HEIGHT, Height, Milliseconds, Seq, ValidatorIndex
 from sequencer.client.status import Status
 from sequencer.node.clock import wall_ms
 
@@ -132,6 +132,9 @@ class Progress:
         self._attested = _HeightTimes()
         self._lane_waiters = {(status, lane): Waiters() for status in _LANE_RUNGS for lane in range(len(ends))}
         self._height_waiters = Waiters()
+        self.posted_height = GENESIS_HEIGHT
+        self.settled_height = GENESIS_HEIGHT
+        self._l1_waiters = {Status.POSTED: Waiters(), Status.SETTLED: Waiters()}
         self._moved = trio.Event()
 
     def note_ordered(self, ends: Ends, height: Height) -> None:
@@ -162,6 +165,20 @@ class Progress:
         self._attested.note(height)
         self._height_waiters.wake(height)
 
+    def note_l1(self, posted: Height, settled: Height) -> None:
+        """The L1 holds everything up to `posted`, a final block of it up to `settled`. An L1 may take `posted` back."""
+        self.posted_height, self.settled_height = posted, settled
+        self._l1_waiters[Status.POSTED].wake(posted)
+        self._l1_waiters[Status.SETTLED].wake(settled)
+
+    def rung(self, height: Height) -> Status:
+        """How sure an executed height is."""
+        if height <= self.settled_height:
+            return Status.SETTLED
+        if height <= self.posted_height:
+            return Status.POSTED
+        return Status.ATTESTED if height <= self.attested_height else Status.FINAL
+
     def final_ms(self, height: Height) -> Milliseconds | None:
         """When the height was committed, if it is remembered."""
         return self._final.of(height)
@@ -180,6 +197,11 @@ class Progress:
         """Returns once a certificate covers `height`."""
         if height > self.attested_height:
             await self._height_waiters.until(height)
+
+    async def until_on_l1(self, status: Status, height: Height) -> None:
+        """Returns once the height is `posted` or `settled`."""
+        if height > (self.posted_height if status is Status.POSTED else self.settled_height):
+            await self._l1_waiters[status].until(height)
 
     async def until_executed_more(self) -> None:
         """Returns after the next executed height."""

@@ -31,6 +31,7 @@ from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
 from p2p.host import ValidatorHost
 from p2p.identity import peer_id_of
+from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
@@ -41,6 +42,7 @@ from sequencer.node.execution_driver import ExecutionDriver
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.node.links import Links
 from sequencer.node.progress import Progress
+from sequencer.node.settlement import Settlement
 from sequencer.node.submissions import Submissions
 from sequencer.node.transaction_views import TransactionViews
 from sequencer.rpc.service import NamespaceBlockPart
@@ -84,6 +86,7 @@ class NodeService:
         lanes: LaneDriver,
         links: Links,
         host: ValidatorHost,
+        settlement: Settlement | None,
     ) -> None:
         self._chain = chain
         self._index = index
@@ -97,6 +100,7 @@ class NodeService:
         self._lanes = lanes
         self._links = links
         self._host = host
+        self._settlement = settlement
         self._namespaces = chain.namespace_ids()
         self._behind = _Since()
         self._lacking = _Since()
@@ -142,6 +146,18 @@ class NodeService:
         """See `ChainViews.attestation`."""
         return self._views.attestation(which)
 
+    def l1_batch(self, which: int | BatchName) -> L1BatchView | None:
+        """See `Settlement.batch`."""
+        return self._settlement.batch(which) if self._settlement is not None else None
+
+    def l1_batches(self, from_index: int, count: int) -> Sequence[L1BatchView]:
+        """See `Settlement.batches`."""
+        return self._settlement.batches(from_index, count) if self._settlement is not None else ()
+
+    async def held_payload(self, index: int) -> bytes | None:
+        """See `Settlement.held_payload`."""
+        return await self._settlement.held_payload(index) if self._settlement is not None else None
+
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         """The one set there is."""
         return self._chain.validator_set if epoch == GENESIS_EPOCH else None
@@ -181,6 +197,7 @@ class NodeService:
             attested_height=Height(self._progress.attested_height),
             target_height=Height(self._replica.state.high_qc.body.height),
             missing_batches=self._lanes.missing_count,
+            l1=self._settlement.progress() if self._settlement is not None else None,
         )
 
     def readiness(self) -> Sequence[str]:
@@ -206,4 +223,5 @@ class NodeService:
             HealthCheck("quorum", "no_quorum" not in reasons, f"linked with {connected} other validators"),
             HealthCheck("progress", "behind" not in reasons, f"executed height {self._progress.executed.height}"),
             HealthCheck("batches", "missing_batches" not in reasons, f"{self._lanes.missing_count} batches missing"),
+            *(self._settlement.health() if self._settlement is not None else ()),
         ]

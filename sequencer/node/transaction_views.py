@@ -29,7 +29,7 @@ from consensus.numbers import (
 from consensus.signing import NodeKey
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
-from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.status import L1Place, Status, TransactionStatus
 from sequencer.execution.state import ExecutionState
 from sequencer.node.progress import Progress
 from storage.batches import BatchLog
@@ -54,6 +54,7 @@ class TransactionViews:
         progress: Progress,
         execution_state: Callable[[], ExecutionState],
         has_expired: Callable[[Hash], bool],
+        l1_place: Callable[[Height], L1Place | None],
     ) -> None:
         self._chain = chain
         self._index = index
@@ -64,6 +65,7 @@ class TransactionViews:
         self._progress = progress
         self._execution_state = execution_state
         self._has_expired = has_expired
+        self._l1_place = l1_place
 
     def status(self, tx_hash: Hash) -> TransactionStatus:
         """See `Service.status`."""
@@ -90,19 +92,18 @@ class TransactionViews:
         if self._progress.executed.covers(lane, seq):
             step = self._progress.executed.first_covering(lane, seq)
             height = step.height if step is not None else None
-            is_attested = (height if height is not None else self._progress.executed.height) <= (
-                self._progress.attested_height
-            )
+            reached = self._progress.rung(height if height is not None else self._progress.executed.height)
             return TransactionStatus(
                 tx_hash,
-                Status.ATTESTED if is_attested else Status.FINAL,
+                reached,
                 namespace=namespace,
                 height=height,
                 section="open",
                 receipt=receipt,
                 ordered_ms=ordered_ms,
                 final_ms=self._progress.final_ms(height) if height is not None else None,
-                attested_ms=self._progress.attested_ms(height) if is_attested and height is not None else None,
+                attested_ms=self._progress.attested_ms(height) if height is not None else None,
+                l1=self._l1_place(height) if height is not None else None,
             )
         reached = Status.ORDERED if self._progress.ordered.covers(lane, seq) else Status.RECEIVED
         return TransactionStatus(tx_hash, reached, namespace=namespace, receipt=receipt, ordered_ms=ordered_ms)
@@ -110,10 +111,9 @@ class TransactionViews:
     def _final(self, tx_hash: Hash, place: FinalPlace, count: int, receipt: Receipt | None) -> TransactionStatus:
         encoded = self._blocks.load_namespace_block(place.namespace, place.namespace_index)
         height = decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
-        is_attested = height is not None and height <= self._progress.attested_height
         return TransactionStatus(
             tx_hash,
-            Status.ATTESTED if is_attested else Status.FINAL,
+            self._progress.rung(height) if height is not None else Status.FINAL,
             namespace=NamespaceId(place.namespace),
             height=height,
             namespace_index=NamespaceIndex(place.namespace_index),
@@ -123,7 +123,8 @@ class TransactionViews:
             count=count,
             ordered_ms=self._ordered_ms(place.sealed.lane, place.sealed.seq),
             final_ms=self._progress.final_ms(height) if height is not None else None,
-            attested_ms=self._progress.attested_ms(height) if is_attested and height is not None else None,
+            attested_ms=self._progress.attested_ms(height) if height is not None else None,
+            l1=self._l1_place(height) if height is not None else None,
         )
 
     def _ordered_ms(self, lane: int, seq: int) -> Milliseconds | None:
@@ -176,11 +177,16 @@ class TransactionViews:
         return found if found.has_reached(status) else self.status(tx_hash)
 
     async def _until_next(self, found: TransactionStatus, tx_hash: Hash, status: Status) -> None:
-        """Returns when the transaction may have moved towards `status`; for rungs that need an L1, never."""
-        if found.has_reached(Status.ATTESTED):
-            await trio.sleep_forever()
+        """Returns when the transaction may have moved towards `status`."""
         if found.height is not None:
-            await self._progress.until_attested(Height(found.height))
+            height = Height(found.height)
+            if status in (Status.POSTED, Status.SETTLED):
+                await self._progress.until_on_l1(status, height)
+            else:
+                await self._progress.until_attested(height)
+            return
+        if found.has_reached(Status.FINAL):  # executed, but its height is not remembered: only later heights can help
+            await trio.sleep(UNKNOWN_POLL_S)
             return
         places = self._transactions.load_places(tx_hash)
         if places is None or not places.sealed:

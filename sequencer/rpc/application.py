@@ -26,6 +26,8 @@ from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.fast_door import PATH, FastDoor
 from sequencer.rpc.json_rpc import JsonRpc, error_answer, error_object
+from sequencer.rpc.payloads import PATH as PAYLOAD_PATH
+from sequencer.rpc.payloads import PayloadDoor
 from sequencer.telemetry import table
 
 _log = structlog.get_logger()
@@ -41,6 +43,7 @@ def build_application(context: Context) -> Starlette:
         routes=[
             Route("/", partial(_answer_json_rpc, context, json_rpc, bodies), methods=["POST"]),
             Route(PATH, FastDoor(context, bodies).answer, methods=["POST"]),
+            Route(PAYLOAD_PATH, PayloadDoor(context).answer, methods=["GET"]),
             Route("/livez", _answer_livez, methods=["GET"]),
             Route("/readyz", partial(_answer_readyz, context), methods=["GET"]),
             Route("/healthz", partial(_answer_healthz, context), methods=["GET"]),

@@ -18,6 +18,7 @@ WAITING_CALLS_MAX = 4_096  # calls that wait for a transaction, over all clients
 TRANSACTIONS_WAITING_MAX = 65_536  # transactions handed in and not yet sealed, over all clients and doors
 PAGE_BYTES_MAX = 1024 * 1024  # transaction bytes in one page of namespace blocks; one run more at most
 PAGE_BLOCKS_MAX = 1_000
+BATCHES_PAGE_MAX = 100  # of seq_listBatches
 NAMESPACES_PAGE_MAX = 1_000
 BATCH_ANSWER_BYTES_MAX = 16 * 1024 * 1024  # calls beyond it are answered with `answer_too_large`
 WAIT_TIMEOUT_DEFAULT_MS = 10_000

@@ -9,11 +9,12 @@ from binascii import unhexlify
 from consensus.limits import RECEIPT_ITEMS_MAX
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
+from sequencer.client.l1_views import BatchName
 from sequencer.client.status import LADDER, Status
 from sequencer.client.views import BlockName
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.method import Parameter
-from sequencer.rpc.options import NAMESPACES_PAGE_MAX, PAGE_BLOCKS_MAX, WAIT_TIMEOUT_DEFAULT_MS
+from sequencer.rpc.options import BATCHES_PAGE_MAX, NAMESPACES_PAGE_MAX, PAGE_BLOCKS_MAX, WAIT_TIMEOUT_DEFAULT_MS
 
 NUMBER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
 HEX_SCHEMA = {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"}
@@ -56,16 +57,26 @@ def _read_items(value: object) -> list[bytes]:
 
 def _read_block_name(value: object) -> Height | BlockName:
     match value:
-        case "ordered" | "final" | "attested":
+        case "ordered" | "final" | "attested" | "posted" | "settled":
             return value
         case str():
-            raise RequestRefused("malformed", "height is a number, or ordered, final or attested")
+            raise RequestRefused("malformed", "height is a number, or ordered, final, attested, posted or settled")
         case _:
             return Height(as_number(value, "height"))
 
 
 def _read_attested_height(value: object) -> Height | str:
     return "attested" if value == "attested" else Height(as_number(value, "height"))
+
+
+def _read_batch_name(value: object) -> int | BatchName:
+    match value:
+        case "posted" | "settled":
+            return value
+        case str():
+            raise RequestRefused("malformed", "index is a number, or posted or settled")
+        case _:
+            return as_number(value, "index")
 
 
 def _read_rung(value: object) -> Status:
@@ -108,7 +119,7 @@ TIMEOUT_MS = Parameter(
 BLOCK = Parameter(
     "height",
     "A height, or the newest block of a status.",
-    {"oneOf": [NUMBER_SCHEMA, {"type": "string", "enum": ["ordered", "final", "attested"]}]},
+    {"oneOf": [NUMBER_SCHEMA, {"type": "string", "enum": ["ordered", "final", "attested", "posted", "settled"]}]},
     _read_block_name,
 )
 ATTESTED_HEIGHT = Parameter(
@@ -137,6 +148,26 @@ FIRST_RUN = Parameter(
     NUMBER_SCHEMA,
     lambda value: as_number(value, "first_run"),
     0,
+)
+BATCH = Parameter(
+    "index",
+    "Number of an L1 batch, from 1 on, or the newest of a status.",
+    {"oneOf": [NUMBER_SCHEMA, {"type": "string", "enum": ["posted", "settled"]}]},
+    _read_batch_name,
+)
+FROM_BATCH = Parameter(
+    "from_index",
+    "Number of the first batch wanted.",
+    NUMBER_SCHEMA,
+    lambda value: as_number(value, "from_index"),
+    1,
+)
+BATCHES_COUNT = Parameter(
+    "count",
+    "At most this many.",
+    {"type": "integer", "minimum": 1, "maximum": BATCHES_PAGE_MAX},
+    lambda value: _read_count(value, BATCHES_PAGE_MAX),
+    BATCHES_PAGE_MAX,
 )
 EPOCH = Parameter("epoch", "An epoch.", NUMBER_SCHEMA, lambda value: Epoch(as_number(value, "epoch")), Epoch(0))
 FROM_ID = Parameter(

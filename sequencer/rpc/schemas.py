@@ -85,10 +85,11 @@ SCHEMAS: dict[str, Schema] = {
             "ordered_ms": _maybe(_NUMBER),
             "final_ms": _maybe(_NUMBER),
             "attested_ms": _maybe(_NUMBER),
-            "l1": {"type": "null"},
+            "l1": _maybe(_shape("L1Place")),
             "reason": _maybe(_TEXT),
         }
     ),
+    "L1Place": _object({"batch_index": _NUMBER, "transaction": _HASH, "block_number": _NUMBER}),
     "BlockNamespace": _object(
         {
             "namespace": _WIDE,
@@ -232,6 +233,36 @@ SCHEMAS: dict[str, Schema] = {
             "attested_height": _NUMBER,
             "target_height": _NUMBER,
             "missing_batches": _NUMBER,
+            "l1": _maybe(_shape("L1Progress")),
+        }
+    ),
+    "L1Progress": _object(
+        {
+            "reachable": _FLAG,
+            "posted_height": _NUMBER,
+            "settled_height": _NUMBER,
+            "batch_index": _NUMBER,
+            "backlog_bytes": _NUMBER,
+            "backlog_ms": _NUMBER,
+            "poster": _maybe(_TEXT),
+        }
+    ),
+    "L1Batch": _object(
+        {
+            "index": _NUMBER,
+            "first_height": _NUMBER,
+            "last_height": _NUMBER,
+            "hash": _HASH,
+            "previous_hash": _HASH,
+            "data": {"type": "string", "enum": ["held", "calldata"]},
+            "data_hash": _HASH,
+            "byte_count": _NUMBER,
+            "namespaces_root": _HASH,
+            "poster": _HEX,
+            "transaction": _HASH,
+            "block_number": _NUMBER,
+            "block_hash": _HASH,
+            "status": _STATUS,
         }
     ),
 }

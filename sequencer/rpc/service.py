@@ -17,6 +17,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
@@ -82,6 +83,18 @@ class Service(Protocol):
 
     def attestation(self, which: Height | Literal["attested"]) -> AttestationCertificate | None:
         """The certificate that covers `which`, as for `namespace_proof`."""
+        ...
+
+    def l1_batch(self, which: int | BatchName) -> L1BatchView | None:
+        """A batch on the L1, or the newest of a status; None if there is none, or no L1."""
+        ...
+
+    def l1_batches(self, from_index: int, count: int) -> Sequence[L1BatchView]:
+        """At most `count` batches on the L1 from `from_index` on."""
+        ...
+
+    async def held_payload(self, index: int) -> bytes | None:
+        """The payload of a batch that is on the L1 as held; None if it is not, or not executed here."""
         ...
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:

@@ -14,8 +14,20 @@ from dataclasses import dataclass
 from sequencer.telemetry.errors import MetricMisuse
 
 OTHER = "other"
-ROOMS = ("attesting", "consensus", "execution", "lanes", "mempool", "p2p", "process", "rpc", "storage")
-UNITS = ("bytes", "count", "info", "number", "seconds", "total")
+ROOMS = (
+    "attesting",
+    "consensus",
+    "execution",
+    "l1",
+    "lanes",
+    "mempool",
+    "p2p",
+    "process",
+    "rpc",
+    "settlement",
+    "storage",
+)
+UNITS = ("bytes", "count", "info", "number", "seconds", "total", "wei")
 _NAME = re.compile(rf"sequencer_({'|'.join(ROOMS)})(_[a-z0-9]+)+_({'|'.join(UNITS)})")
 
 # Seconds. A LAN view takes milliseconds, a view that times out seconds.

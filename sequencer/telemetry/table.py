@@ -18,6 +18,10 @@ _DIRECTION = Label("direction", "seen from this node", ("received", "sent"))
 _ORIGIN = Label("origin", "who sealed the batch", ("own", "peer"))
 _KIND = Label("kind", "kind of frame", values_max=32)
 _STORE = Label("store", "`batches`: segment files; `chain`: the database", ("batches", "chain"))
+_L1_TAG = Label("tag", "which block", ("latest", "finalized"))
+_L1_RUNG = Label("status", "rung of the confirmation ladder", ("posted", "settled"))
+_ANSWER = Label("answer", "what was answered", ("shares", "behind", "mismatch", "committed", "busy"))
+_FATE = Label("fate", "how it ended", values_max=16)
 _STATUS = Label("status", "rung of the confirmation ladder", ("ordered", "final", "executed", "attested"))
 _MESSAGE = Label("message", "what was refused", ("proposal", "vote", "timeout", "report", "certificate", "walk"))
 _OUTCOME = Label("outcome", "`ok`, or the reason of the error", values_max=64)
@@ -93,6 +97,22 @@ ATTESTING_SHARES = Counter("sequencer_attesting_shares_total", "Attestation shar
 ATTESTING_FAULTS = Counter("sequencer_attesting_faults_total", "Shares refused.", (_REASON,))
 ATTESTING_CERTIFICATES = Counter("sequencer_attesting_certificates_total", "Certificates completed.")
 ATTESTING_LATENCY = Histogram("sequencer_attesting_latency_seconds", "From a block's commit until its certificate.")
+
+# l1
+L1_REACHABLE = Gauge("sequencer_l1_reachable_info", "1 while the L1 endpoint answers and is the right L1, else 0.")
+L1_BLOCK = Gauge("sequencer_l1_block_number", "Newest L1 block seen.", (_L1_TAG,))
+L1_ERRORS = Counter("sequencer_l1_errors_total", "Questions to the L1 that failed.")
+
+# settlement
+SETTLEMENT_HEIGHT = Gauge("sequencer_settlement_height_number", "Newest height on the L1.", (_L1_RUNG,))
+SETTLEMENT_BATCH = Gauge("sequencer_settlement_batch_number", "Index of the newest batch on the L1.")
+SETTLEMENT_BACKLOG_BYTES = Gauge("sequencer_settlement_backlog_bytes", "Bytes of executed blocks not on the L1.")
+SETTLEMENT_BACKLOG_AGE = Gauge("sequencer_settlement_backlog_seconds", "Age of the oldest block with data not there.")
+SETTLEMENT_SHARES = Counter("sequencer_settlement_shares_total", "Posters' requests answered.", (_ANSWER,))
+SETTLEMENT_CERTIFYING = Histogram("sequencer_settlement_certifying_seconds", "Time until a quorum signed a batch.")
+SETTLEMENT_ATTEMPTS = Counter("sequencer_settlement_attempts_total", "Own tries to commit a batch.", (_FATE,))
+SETTLEMENT_BALANCE = Gauge("sequencer_settlement_balance_wei", "Balance of this validator's poster key.")
+SETTLEMENT_HALTED = Gauge("sequencer_settlement_halted_info", "1 while this poster waits for an operator, else 0.")
 
 # rpc
 RPC_REQUESTS = Counter("sequencer_rpc_requests_total", "Calls answered, each of a batch.", (_METHOD, _OUTCOME))

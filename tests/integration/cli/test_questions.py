@@ -29,6 +29,7 @@ def progress(**changes):
         "attested_height": 8,
         "target_height": 11,
         "missing_batches": 0,
+        "l1": None,
         **changes,
     }
 
@@ -103,6 +104,39 @@ def test_status_says_it_in_its_exit_code(capsys, ready, code):
         shown = run(capsys, "status", "--url", url, code=code).out
     assert ("no_quorum" in shown) is not ready
     assert "final" in shown
+
+
+def l1_progress(**changes):
+    fields = {"reachable": True, "posted_height": 7, "settled_height": 5, "batch_index": 3, "backlog_bytes": 900}
+    return {**fields, "backlog_ms": 2_500, "poster": "in_flight", **changes}
+
+
+def test_status_shows_the_l1_and_its_backlog(capsys):
+    for l1, word in ((l1_progress(), "in_flight"), (l1_progress(reachable=False), "does not answer")):
+        with node({"seq_syncStatus": progress(l1=l1)}) as (url, _):
+            shown = run(capsys, "status", "--url", url).out
+        assert word in shown
+        assert "900 bytes, 2.5 s" in shown
+
+
+def l1_batch(index, status="posted"):
+    hashes = dict.fromkeys(("hash", "previous_hash", "data_hash", "namespaces_root", "transaction", "block_hash"), HASH)
+    heights = {"first_height": 2 * index - 1, "last_height": 2 * index}
+    rest = {"data": "calldata", "byte_count": 321, "poster": "0x" + "07" * 20, "block_number": 99, "status": status}
+    return {"index": index, **heights, **hashes, **rest}
+
+
+def test_batches_are_listed_and_shown(capsys):
+    batches = [l1_batch(1, "settled"), l1_batch(2)]
+    with node({"seq_listBatches": batches, "seq_getBatch": batches[1]}) as (url, _):
+        listed = run(capsys, "batch", "list", "--url", url).out
+        assert json.loads(run(capsys, "batch", "list", "--from", "1", "--url", url, "--json").out) == batches
+        assert json.loads(run(capsys, "batch", "show", "posted", "--url", url, "--json").out) == batches[1]
+    assert "settled" in listed
+    assert "321" in listed
+    with node({"seq_getBatch": None}) as (url, _):
+        assert "not on the L1" in run(capsys, "batch", "show", "9", "--url", url, code=1).err
+        assert "no batch" in run(capsys, "batch", "show", "newest", "--url", url, code=2).err
 
 
 def test_the_address_comes_from_the_home(capsys, tmp_path):

@@ -25,6 +25,7 @@ from consensus.vocabulary.anchor import NO_ANCHOR
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
+from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
@@ -51,6 +52,8 @@ class FakeService:
         self.delivered: dict[NamespaceId, list[DeliveredBlock]] = {}
         self.proofs: list[NamespaceProof] = []  # rising height
         self.blocks: dict[int | str, BlockView] = {}
+        self.l1: list[L1BatchView] = []
+        self.payloads: dict[int, bytes] = {}
         self.submitting = trio.Event()  # set when a submission has been admitted
         self.sealed = trio.Event()  # submissions return once it is set
         self.sealed.set()
@@ -154,6 +157,18 @@ class FakeService:
             return found[-1] if found else None
         return next((certificate for certificate in found if certificate.attestation.height >= which), None)
 
+    def l1_batch(self, which: int | BatchName) -> L1BatchView | None:
+        if isinstance(which, int):
+            return next((batch for batch in self.l1 if batch.index == which), None)
+        found = [batch for batch in self.l1 if which == "posted" or batch.status is Status.SETTLED]
+        return found[-1] if found else None
+
+    def l1_batches(self, from_index: int, count: int) -> Sequence[L1BatchView]:
+        return [batch for batch in self.l1 if batch.index >= from_index][:count]
+
+    async def held_payload(self, index: int) -> bytes | None:
+        return self.payloads.get(index)
+
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         return self.chain.validator_set if epoch == 0 else None
 
@@ -174,13 +189,35 @@ class FakeService:
     def sync_status(self) -> SyncStatus:
         reasons = tuple(self.not_ready)
         heights = (Height(9), Height(8), Height(8), Height(7), Height(9))
-        return SyncStatus(not reasons, reasons, View(11), *heights, missing_batches=0)
+        return SyncStatus(not reasons, reasons, View(11), *heights, missing_batches=0, l1=None)
 
     def readiness(self) -> Sequence[str]:
         return self.not_ready
 
     def health(self) -> Sequence[HealthCheck]:
         return self.checks
+
+
+def l1_batch_view(index: int, status: Status = Status.POSTED) -> L1BatchView:
+    """A batch of ten heights that is held."""
+    first, last = Height(10 * index - 9), Height(10 * index)
+    hashes = [Hash(bytes([index, number]) * 16) for number in range(6)]
+    return L1BatchView(
+        index,
+        first,
+        last,
+        hashes[0],
+        hashes[1],
+        "held",
+        hashes[2],
+        0,
+        hashes[3],
+        bytes(20),
+        hashes[4],
+        7,
+        hashes[5],
+        status,
+    )
 
 
 def block_view(height: int, status: Status = Status.FINAL) -> BlockView:

@@ -66,7 +66,9 @@ REFUSED_CALLS = [
     # heights, indices, counts
     ("seq_getBlock", [-1], -32602, "malformed"),
     ("seq_getBlock", ["newest"], -32602, "malformed"),
-    ("seq_getBlock", ["posted"], -32602, "malformed"),
+    ("seq_getBatch", ["final"], -32602, "malformed"),
+    ("seq_listBatches", [1, 0], -32602, "malformed"),
+    ("seq_listBatches", [1, 101], -32602, "malformed"),
     ("seq_getBlock", [1.5], -32602, "malformed"),
     ("seq_getBlock", [], -32602, "malformed"),
     ("seq_getNamespaceBlocks", [1001, -1, 1], -32602, "malformed"),
@@ -81,7 +83,6 @@ REFUSED_CALLS = [
     ("seq_listNamespaces", ["x"], -32602, "malformed"),
     # methods
     ("seq_doEverything", [], -32601, "unknown_method"),
-    ("seq_getBatch", [0], -32601, "unknown_method"),
     ("seq_getEvidence", [], -32601, "unknown_method"),
     ("seq_subscribe", ["heads"], -32601, "unknown_method"),
     ("eth_chainId", [], -32601, "unknown_method"),

@@ -1,10 +1,12 @@
 """What each method answers, through real HTTP."""
 
+import httpx
 import pytest
 import trio
 
 from consensus.genesis import Genesis
 from consensus.numbers import Hash
+from sequencer.client.l1_views import l1_batch_from_json
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.views import (
     HealthCheck,
@@ -16,7 +18,7 @@ from sequencer.client.views import (
 from sequencer.client.wire import receipt_from_json
 from sequencer.rpc.methods import METHODS
 from sequencer.telemetry import table
-from tests.integration.rpc.fake_service import block_view
+from tests.integration.rpc.fake_service import block_view, l1_batch_view
 
 HASH = Hash(b"\x11" * 32)
 HASH_HEX = "0x" + HASH.hex()
@@ -95,6 +97,29 @@ async def test_blocks_by_height_and_by_status(call, service):
         assert block_from_json((await call("seq_getBlock", [which]))["result"]) == service.blocks[which]
     assert (await call("seq_getBlock", [8]))["result"] is None
     assert (await call("seq_getBlock", ["attested"]))["result"] is None
+
+
+async def test_l1_batches_by_number_by_status_and_page_by_page(call, service):
+    assert (await call("seq_getBatch", [1]))["result"] is None
+    assert (await call("seq_listBatches"))["result"] == []
+    service.l1 = [l1_batch_view(1, Status.SETTLED), l1_batch_view(2), l1_batch_view(3)]
+    for which, expected in ((2, 1), ("posted", 2), ("settled", 0)):
+        assert l1_batch_from_json((await call("seq_getBatch", [which]))["result"]) == service.l1[expected]
+    listed = (await call("seq_listBatches", {"from_index": 2, "count": 1}))["result"]
+    assert [l1_batch_from_json(batch) for batch in listed] == service.l1[1:2]
+
+
+async def test_the_payload_of_a_held_batch(server, service):
+    service.payloads[7] = b"payload"
+    async with httpx.AsyncClient() as http:
+        found = await http.get(f"http://127.0.0.1:{server.port}/v1/batches/7/payload")
+        assert (found.status_code, found.content) == (200, b"payload")
+        assert found.headers["content-type"] == "application/octet-stream"
+        missing = await http.get(f"http://127.0.0.1:{server.port}/v1/batches/8/payload")
+        assert (missing.status_code, missing.json()["error"]["data"]["reason"]) == (404, "unknown_batch")
+        for number in ("-1", "x", "9" * 16):
+            wrong = await http.get(f"http://127.0.0.1:{server.port}/v1/batches/{number}/payload")
+            assert wrong.status_code == 400
 
 
 async def test_what_is_not_there_yet_is_null_or_empty(call):

@@ -34,7 +34,9 @@ def test_new_keys_are_shown_by_their_public_halves_only(tmp_path, capsys):
     more = run(capsys, "keys", "show", "--home", tmp_path, "--json")
     assert json.loads(more.out) == public
     listed = json.loads(run(capsys, "keys", "list", "--home", tmp_path, "--json").out)
-    assert [key["public_key"] for key in listed] == [public["node_public_key"], public["bls_public_key"]]
+    assert [key["public_key"] for key in listed[:2]] == [public["node_public_key"], public["bls_public_key"]]
+    assert listed[2]["kind"] == "poster"
+    assert len(bytes.fromhex(listed[2]["public_key"][2:])) == 20
     everything = shown.out + shown.err + more.out + more.err + run(capsys, "keys", "list", "--home", tmp_path).out
     assert not any(secret in everything for secret in secrets_of(tmp_path))
     assert "never overwritten" in run(capsys, "keys", "new", "--home", tmp_path, code=2).err

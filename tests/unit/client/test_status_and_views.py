@@ -19,8 +19,10 @@ from consensus.numbers import (
 from consensus.validators import Validator, ValidatorSet
 from sequencer.client.chain_view import chain_from_json, chain_to_json, validators_from_json, validators_to_json
 from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
-from sequencer.client.status import LADDER, Status, TransactionStatus, status_from_json, status_to_json
+from sequencer.client.l1_views import l1_batch_from_json, l1_batch_to_json
+from sequencer.client.status import LADDER, L1Place, Status, TransactionStatus, status_from_json, status_to_json
 from sequencer.client.views import (
+    L1Progress,
     NamespaceEntry,
     NamespaceView,
     PeerView,
@@ -35,7 +37,7 @@ from sequencer.client.views import (
     sync_status_to_json,
 )
 from tests.committee import Committee
-from tests.integration.rpc.fake_service import block_view
+from tests.integration.rpc.fake_service import block_view, l1_batch_view
 
 WIDE = NamespaceId(2**64 - 1)
 FULL_STATUS = TransactionStatus(
@@ -96,8 +98,12 @@ def test_views_read_back():
         PeerView(ValidatorIndex(2), "16U", None, False, None, None, 0, 0, 0),
     ):
         assert peer_from_json(peer_to_json(peer)) == peer
-    sync = SyncStatus(False, ("syncing",), View(1), Height(2), Height(3), Height(4), Height(5), Height(6), 7)
+    sync = SyncStatus(False, ("syncing",), View(1), Height(2), Height(3), Height(4), Height(5), Height(6), 7, None)
     assert sync_status_from_json(sync_status_to_json(sync)) == sync
+    progress = L1Progress(True, Height(4), Height(3), 2, 1_000, 2_500, "in_flight")
+    for l1 in (progress, replace(progress, poster=None)):
+        posted = replace(sync, l1=l1)
+        assert sync_status_from_json(sync_status_to_json(posted)) == posted
 
 
 def test_validators_read_back_whatever_their_stake():
@@ -127,3 +133,15 @@ class TestChain:
         for genesis in ("0x", "0x00", f"{written['genesis']}00", "0x" + broken.encode().hex(), 7):
             with pytest.raises(MalformedAnswer):
                 chain_from_json({"genesis": genesis})
+
+
+def test_l1_batches_and_places_read_back():
+    for status in (Status.POSTED, Status.SETTLED):
+        batch = l1_batch_view(3, status)
+        assert l1_batch_from_json(l1_batch_to_json(batch)) == batch
+    with pytest.raises(MalformedAnswer, match="posted or settled"):
+        l1_batch_from_json({**l1_batch_to_json(l1_batch_view(1)), "status": "final"})
+    with pytest.raises(MalformedAnswer, match="held or calldata"):
+        l1_batch_from_json({**l1_batch_to_json(l1_batch_view(1)), "data": "blob"})
+    found = TransactionStatus(Hash(bytes(32)), Status.POSTED, l1=L1Place(4, Hash(bytes(range(32))), 77))
+    assert status_from_json(status_to_json(found)) == found

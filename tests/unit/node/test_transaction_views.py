@@ -4,6 +4,7 @@ import pytest
 
 from consensus.numbers import Hash, Height
 from sequencer.client.status import Status, TransactionStatus
+from sequencer.node.progress import Progress
 from sequencer.node.transaction_views import TransactionViews
 
 TX = Hash(b"t" * 32)
@@ -13,7 +14,7 @@ class Attested(TransactionViews):
     """Views in which every transaction is attested at height 1."""
 
     def __init__(self):
-        pass
+        self._progress = Progress((), Height(1), Height(1), Height(1))
 
     def status(self, tx_hash):
         return TransactionStatus(tx_hash, Status.ATTESTED, height=Height(1))

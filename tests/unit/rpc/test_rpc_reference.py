@@ -8,6 +8,7 @@ import pytest
 from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash
 from sequencer.client import views, wire
 from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.l1_views import l1_batch_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.reasons import REASONS
 from sequencer.client.status import Status, TransactionStatus, status_to_json
@@ -17,7 +18,7 @@ from sequencer.rpc.reference import rpc_page
 from sequencer.rpc.schemas import SCHEMAS
 from tests.chain_run import ChainRun
 from tests.committee import FIRST, Committee, Segment
-from tests.integration.rpc.fake_service import FakeService, block_view
+from tests.integration.rpc.fake_service import FakeService, block_view, l1_batch_view
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "rpc.md"
 
@@ -67,6 +68,7 @@ def answers() -> dict[str, object]:
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
         "Chain": chain_to_json(committee.chain),
         "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
+        "L1Batch": l1_batch_to_json(l1_batch_view(1)),
         "Peer": views.peer_to_json(service.peers()[1]),
         "SyncStatus": views.sync_status_to_json(service.sync_status()),
     }

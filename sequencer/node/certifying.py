@@ -1,0 +1,127 @@
+"""Asks validators for shares of a batch until a quorum has signed.
+
+Responsible for: asking all peers each second, checking every share in a thread, and stopping at the first quorum.
+Refuses to do: choose what is certified, or believe a signature it has not checked.
+
+Invariants:
+1. Whoever answers a share that is not valid is blamed; whoever says `mismatch` is counted and asked again: it may be
+   us.
+2. It ends: with a certificate, with `NoQuorum` after TIMEOUT_S, or as soon as a validator says that the index is on the
+   L1 and our own look agrees.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from consensus.errors import DecodeError, InvalidObject
+from consensus.genesis import Genesis
+from consensus.numbers import ValidatorIndex
+from consensus.vocabulary.l1_batch import BatchCertificate, BatchShare, L1Batch, make_batch_certificate
+from p2p.errors import PeerFault, RequestFailed
+from p2p.host import ValidatorHost
+from sequencer.node.batch_sharing import BatchSharing
+from sequencer.node.frames import RequestKind
+from sequencer.settlement.errors import NoQuorum
+from sequencer.settlement.sharing import ShareAnswer, ShareRequest, Word
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+
+TIMEOUT_S = 30.0
+RETRY_S = 1.0
+REQUEST_TIMEOUT_MS = 15_000
+ANSWER_BYTES_MAX = 1_024
+
+_log = structlog.get_logger("settlement")
+
+
+class Certifying:
+    """One node's asking for shares."""
+
+    def __init__(
+        self, *, chain: Genesis, index: ValidatorIndex, host: ValidatorHost, sharing: BatchSharing, metrics: Metrics
+    ) -> None:
+        self._chain = chain
+        self._index = index
+        self._host = host
+        self._sharing = sharing
+        self._metrics = metrics
+
+    async def certify(self, request: ShareRequest, batch: L1Batch, is_outdated: Callable[[], bool]) -> BatchCertificate:
+        """A certificate of `batch`, one of those that `request` asks for. Raises `NoQuorum`."""
+        round_ = _Round(self._chain, batch)
+        started = trio.current_time()
+        with trio.move_on_after(TIMEOUT_S):
+            own = await self._sharing.answer(request)
+            await round_.take(self._index, own)
+            while not round_.has_quorum and not is_outdated():
+                with trio.move_on_after(RETRY_S):
+                    await self._ask_all(request, round_)
+                    if not round_.has_quorum:
+                        await trio.sleep_forever()
+        if not round_.has_quorum:
+            raise NoQuorum(dict(round_.answers))
+        certificate = await trio.to_thread.run_sync(round_.certificate)
+        self._metrics.observe(table.SETTLEMENT_CERTIFYING, trio.current_time() - started)
+        return certificate
+
+    async def _ask_all(self, request: ShareRequest, round_: "_Round") -> None:
+        """Asks everybody who has not signed; returns when all have answered or a quorum has signed."""
+        async with trio.open_nursery() as nursery:
+            for peer in self._host.peers():
+                if peer.connected and ValidatorIndex(peer.index) not in round_.shares:
+                    nursery.start_soon(self._ask, ValidatorIndex(peer.index), request, round_, nursery.cancel_scope)
+
+    async def _ask(
+        self, peer: ValidatorIndex, request: ShareRequest, round_: "_Round", scope: trio.CancelScope
+    ) -> None:
+        try:
+            body = await self._host.request(
+                peer,
+                RequestKind.BATCH_SHARES,
+                request.encode(),
+                timeout_ms=REQUEST_TIMEOUT_MS,
+                response_bytes_max=ANSWER_BYTES_MAX,
+            )
+            await round_.take(peer, ShareAnswer.decode(body))
+        except RequestFailed:
+            round_.answers["no_answer"] += 1
+        except (DecodeError, InvalidObject) as error:
+            reason = "malformed" if isinstance(error, DecodeError) else "bad_share"
+            _log.warning("peer_fault", peer=peer, reason=reason)
+            self._host.accuse(peer, PeerFault(reason))
+        if round_.has_quorum:
+            scope.cancel()
+
+
+class _Round:
+    """What was answered for one batch."""
+
+    def __init__(self, chain: Genesis, batch: L1Batch) -> None:
+        self._chain = chain
+        self._batch = batch
+        self.shares: dict[ValidatorIndex, bytes] = {}
+        self.answers: Counter[str] = Counter()
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether enough stake has signed."""
+        return self._chain.validator_set.is_quorum(self.shares)
+
+    async def take(self, validator: ValidatorIndex, answer: ShareAnswer) -> None:
+        """Counts an answer, and its signature for our batch once it is checked. Raises `InvalidObject`."""
+        self.answers[answer.word.name.lower()] += 1
+        if answer.word is Word.MISMATCH:
+            _log.warning("batch_mismatch", validator=validator, index=self._batch.index)
+        signature = dict(answer.signatures).get(self._batch.data_kind)
+        if signature is None:
+            return
+        share = BatchShare(self._batch, validator, signature)
+        await trio.to_thread.run_sync(share.check, self._chain)
+        self.shares[validator] = signature
+
+    def certificate(self) -> BatchCertificate:
+        """The certificate of a quorum. Adds the points: run it in a thread."""
+        return make_batch_certificate(self._batch, self.shares, self._chain.validator_set.count)
