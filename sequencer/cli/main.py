@@ -19,6 +19,7 @@ import typer
 from sequencer.cli import (
     batch,
     config,
+    derive,
     devnet,
     genesis,
     init,
@@ -58,6 +59,7 @@ app.add_typer(namespace.app, name="namespace")
 app.add_typer(validators.app, name="validators")
 app.add_typer(batch.app, name="batch")
 app.add_typer(peers.app, name="peers")
+app.command("derive")(derive.derive)
 app.command("version")(version_noun.version)
 
 
@@ -90,7 +92,9 @@ def _innermost(error: BaseException) -> BaseException:
 def _report(error: BaseException) -> int | None:
     """Says what went wrong and returns the exit code; `None` for an error that is a bug."""
     from sequencer.client.errors import ClientError, NodeUnreachable
+    from sequencer.derive.errors import DeriveError
     from sequencer.keys.errors import KeysError
+    from sequencer.l1.errors import L1Error, WrongInbox
     from sequencer.node.errors import ConfigError
 
     match error:
@@ -111,10 +115,13 @@ def _report(error: BaseException) -> int | None:
             # A directory that cannot be written, a disk that is full: the system's words say more than a traceback.
             say(f"sequencer: {error}")
             return ExitCode.FAILURE
+        case WrongInbox():
+            say(f"sequencer: {printable(error)}")
+            return ExitCode.USAGE
         case NodeUnreachable():
             say(f"sequencer: the node cannot be reached: {printable(error)}")
             return ExitCode.FAILURE
-        case ClientError():
+        case ClientError() | DeriveError() | L1Error():
             say(f"sequencer: {printable(error)}")
             return ExitCode.FAILURE
         case _:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,30 +88,16 @@ def _on_chain(node: "Node", genesis: Path | None, chain_id: str | None) -> "Node
 
 
 def _print_block(followed: "FollowedBlock", transactions: bool, as_json: bool) -> None:
-    from sequencer.client.fields import namespace_to_json, to_hex
+    from sequencer.cli.block_lines import block_to_json
+    from sequencer.client.fields import to_hex
 
     block = followed.block
-    tx_count = sum(section.item_count for section in block.sections)
-    byte_count = sum(section.byte_count for section in block.sections)
+    fields = block_to_json(block, followed.hash, followed.transactions, proved=followed.proved)
     if as_json:
-        fields: dict[str, Any] = {
-            "namespace": namespace_to_json(block.namespace),
-            "index": block.index,
-            "height": block.height,
-            "block_id": to_hex(block.block_id),
-            "prev_hash": to_hex(block.prev_hash),
-            "hash": to_hex(followed.hash),
-            "ts_ms": block.ts_ms,
-            "tx_count": tx_count,
-            "byte_count": byte_count,
-            "data_root": to_hex(block.data_root),
-            "proved": followed.proved,
-            "transactions": [to_hex(item) for item in followed.transactions],
-        }
         print_json(fields, on_one_line=True)
         return
     print_text(
-        f"block {block.index}  height {block.height}  {tx_count} tx  {byte_count} bytes  "
+        f"block {block.index}  height {block.height}  {fields['tx_count']} tx  {fields['byte_count']} bytes  "
         f"{to_hex(followed.hash)}  {'proved' if followed.proved else 'not proved'}"
     )
     if transactions:

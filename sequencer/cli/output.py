@@ -19,7 +19,12 @@ def say(message: str) -> None:
 
 def print_json(value: Any, *, on_one_line: bool = False) -> None:
     """One JSON document."""
-    print(json.dumps(value, indent=None if on_one_line else 2), flush=True)
+    print(json_line(value) if on_one_line else json.dumps(value, indent=2), flush=True)
+
+
+def json_line(value: Any) -> str:
+    """One JSON document on one line, without its end."""
+    return json.dumps(value)
 
 
 def print_text(text: str) -> None:

@@ -10,7 +10,7 @@ Invariants:
 3. Payloads are hashed, decoded and rebuilt in a thread.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -68,7 +68,7 @@ async def derive_all(
     payloads: PayloadReader,
     l1_blocks: range,
     emit: Callable[[DerivedBlock], None],
-) -> AsyncIterator[Progress]:
+) -> AsyncGenerator[Progress, None]:
     """Rebuilds everything committed in `l1_blocks`, which begin no later than the first batch's.
 
     `emit` is called in a thread, never twice at once. Raises `DeriveError` and `L1Error`.

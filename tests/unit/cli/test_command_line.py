@@ -22,6 +22,7 @@ NOUNS = (
     "namespace",
     "validators",
     "peers",
+    "derive",
     "version",
 )
 
