@@ -15,9 +15,9 @@ from tests.chain_run import ChainRun
 from tests.committee import FIRST, SECOND, Committee, Segment
 
 
-def chain_run() -> ChainRun:
+def chain_run(committee: Committee | None = None) -> ChainRun:
     """Four blocks: two namespaces, two batches in one block, an inert run, a foreign segment, an idle end."""
-    run = ChainRun(Committee())
+    run = ChainRun(committee or Committee())
     run.block(60, run.data(0, b"one", b"two"))
     run.block(70, run.data(1, b"other", namespace=SECOND))
     real = run.seal(2, Segment(FIRST, (b"three",)))

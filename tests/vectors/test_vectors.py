@@ -12,6 +12,7 @@ from consensus.errors import DecodeError, InvalidObject
 from consensus.genesis import Genesis
 from consensus.numbers import NamespaceId, NamespaceIndex
 from consensus.signing import is_signature as is_node_signature
+from consensus.vocabulary.payload import decode_payload
 from sequencer.client.errors import ClientError
 from sequencer.client.verify import NamespaceVerifier, verify_position
 from sequencer.client.wire import namespace_block_from_json, proof_from_json, receipt_from_json
@@ -106,3 +107,12 @@ def read_bitmap(case: Any) -> None:
     reader = Reader(data(case["encoded"]))
     reader.bitmap(case["size"])
     reader.finish()
+
+
+def test_payloads_are_read_and_refused_forms_are_not() -> None:
+    vectors = load("l1.json")
+    first = decode_payload(data(vectors["batches"][0]["payload"]))
+    assert first.holds_same(decode_payload(data(vectors["compressed_of_the_first"])))
+    for form in vectors["payloads_refused"]:
+        with pytest.raises(DecodeError):
+            assert not first.holds_same(decode_payload(data(form["payload"]))), form["why"]
