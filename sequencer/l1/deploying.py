@@ -82,6 +82,6 @@ async def _until_mined(client: L1Client, transaction: bytes) -> L1Receipt:
                 return receipt
             await trio.sleep(_POLL_S)
     raise DeploymentFailed(
-        f"the transaction {to_hex(transaction)} is not mined after {MINED_DEADLINE_S:g} s: look for it before you deploy "
-        "again"
+        f"the transaction {to_hex(transaction)} is not mined after {MINED_DEADLINE_S:g} s: look for it before you "
+        "deploy again"
     )

@@ -40,7 +40,7 @@ COMMITTED_TOPIC: Final = keccak(text=f"BatchCommitted(uint64,address,{FIELDS_TYP
 _HEAD_SELECTOR: Final = keccak(text="head()")[:4]
 _IDENTITY_SELECTOR: Final = keccak(text="identity()")[:4]
 _HEAD_TYPES: Final = ("uint64", "uint64", "bytes32", "uint64")
-_IDENTITY_TYPES: Final = ("bytes32", "uint64", "uint256", "address")
+_IDENTITY_TYPES: Final = ("bytes32", "uint64", "uint256", "address", "uint256")
 _DEPLOY_TYPES: Final = ("bytes32", "uint256", "(bytes32[4],uint64)[]")
 VALIDATORS_MAX: Final = 128  # of a set that the contract holds
 
@@ -76,6 +76,7 @@ class _Constants:
     epoch: Epoch
     validator_count: int
     validator_set: bytes  # 20 bytes: the account whose code is the set
+    deployed_block: int
     l1_chain_id: int
 
 
@@ -145,6 +146,10 @@ class Inbox:
         constants = await self._ask_constants()
         return constants.chain_id, constants.epoch
 
+    async def first_block(self) -> int:
+        """The L1's block in which the contract was deployed: no batch is in an older one."""
+        return (await self._ask_constants()).deployed_block
+
     async def require_chain(self, chain: Genesis, epoch: Epoch = GENESIS_EPOCH) -> None:
         """Raises `WrongInbox` unless the contract is this chain's, on its L1, with exactly its keys and stakes."""
         constants = await self._ask_constants()
@@ -176,12 +181,12 @@ class Inbox:
     async def _ask_constants(self) -> _Constants:
         if self._constants is None:
             answer = await self.client.call(self.address, _IDENTITY_SELECTOR)
-            chain_id, epoch, count, validator_set = self._decode(_IDENTITY_TYPES, answer)
+            chain_id, epoch, count, validator_set, deployed_block = self._decode(_IDENTITY_TYPES, answer)
             if not 1 <= count <= VALIDATORS_MAX:
                 raise WrongInbox(f"it says that it has {count} validators")
             account = bytes.fromhex(validator_set[2:])
             l1_chain_id = await self.client.chain_id()
-            self._constants = _Constants(Hash(chain_id), Epoch(epoch), count, account, l1_chain_id)
+            self._constants = _Constants(Hash(chain_id), Epoch(epoch), count, account, deployed_block, l1_chain_id)
         return self._constants
 
     def _decode(self, types: tuple[str, ...], answer: bytes) -> tuple[Any, ...]:

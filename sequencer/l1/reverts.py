@@ -13,10 +13,13 @@ REASON_BYTES_MAX: Final = 256
 _ERROR_SELECTOR: Final = bytes.fromhex("08c379a0")  # keccak256("Error(string)")[:4]
 _HEAD_BYTES: Final = 4 + 64  # selector ‖ offset ‖ length
 _DATA_BYTES_MAX: Final = 4_096
+_NETHERMINDS: Final = "Reverted "  # stands before the data in that node's errors
 
 
 def reason_of(data: object) -> str:
     """The reason in a revert's data, `data` being what stands in the JSON-RPC error; empty where there is none."""
+    if isinstance(data, str):
+        data = data.removeprefix(_NETHERMINDS)
     try:
         raw = as_bytes(data, "revert data", _DATA_BYTES_MAX)
     except MalformedL1Answer:

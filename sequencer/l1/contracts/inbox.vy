@@ -91,6 +91,7 @@ chain_id: public(immutable(bytes32))
 validator_set: public(immutable(address))
 validator_count: public(immutable(uint256))
 total_stake: public(immutable(uint256))
+deployed_block: public(immutable(uint256))  # no event is older
 
 head_hash: public(bytes32)
 position: uint256  # next_index | next_height << 64 | last_commit_block << 128
@@ -128,6 +129,7 @@ def __init__(_chain_id: bytes32, l1_chain_id: uint256, validators: DynArray[Vali
     validator_set = raw_create(concat(STORE, code))
     validator_count = len(validators)
     total_stake = total
+    deployed_block = block.number
     self.head_hash = _chain_id
     self.position = 1 | (1 << 64) | (block.number << 128)
 
@@ -201,11 +203,12 @@ def last_commit_block() -> uint64:
 
 @view
 @external
-def identity() -> (bytes32, uint64, uint256, address):
+def identity() -> (bytes32, uint64, uint256, address, uint256):
     """
-    @return The chain id, the epoch, how many validators there are, and the account whose code is their set.
+    @return What never changes: the chain id, the epoch, how many validators there are, the account whose code is their
+    set, and the block of the deployment.
     """
-    return (chain_id, EPOCH, validator_count, validator_set)
+    return (chain_id, EPOCH, validator_count, validator_set, deployed_block)
 
 
 @view

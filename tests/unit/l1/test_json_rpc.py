@@ -194,6 +194,7 @@ def reverting(text):
         (refusal(3, "execution reverted", "0x08c379a0" + "ff" * 64), ""),
         (refusal(3, "execution reverted", "0x" + "00" * 5_000), ""),
         (refusal(3, "execution reverted", "nonsense"), ""),
+        (refusal(-32015, "VM execution error.", "Reverted " + reverting("gap").fields["data"]), "gap"),
     ],
 )
 async def test_a_revert_tells_the_contracts_reason(answer, reason):
