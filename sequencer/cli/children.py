@@ -1,4 +1,4 @@
-"""Validators of a devnet as child processes.
+"""The processes of a devnet: validators, and what else ends with them.
 
 Responsible for: starting them so that none outlives this process, telling when one has died, stopping all of them.
 Refuses to do: decide when to stop, or print.
@@ -29,11 +29,10 @@ _ENVIRONMENT_OF_ONE_NODE = ("SEQUENCER_HOME", "SEQUENCER_URL")
 
 
 @dataclass(slots=True)
-class Child:
-    """One validator's process."""
+class ChildProcess:
+    """One process of the devnet."""
 
-    index: int
-    home: Path
+    name: str
     log_file: Path
     log_start: int  # where this run's part of the log begins, bytes
     process: subprocess.Popen[bytes]
@@ -60,6 +59,14 @@ class Child:
             return []
 
 
+@dataclass(slots=True)
+class Child(ChildProcess):
+    """One validator's process."""
+
+    index: int
+    home: Path
+
+
 def start_child(index: int, home: Path) -> Child:
     """Starts `sequencer start` for a home, its output appended to `node.log` there. Raises `OSError`."""
     log_file = home / "node.log"
@@ -75,18 +82,18 @@ def start_child(index: int, home: Path) -> Child:
             env=environment,
             start_new_session=True,
         )
-    return Child(index, home, log_file, log_start, process)
+    return Child(f"validator-{index}", log_file, log_start, process, index, home)
 
 
-async def wait_ended(child: Child) -> None:
+async def wait_ended(child: ChildProcess) -> None:
     """Returns once the child has ended."""
     while child.is_running:  # noqa: ASYNC110 (the kernel has no event for it that trio could wait for)
         await trio.sleep(POLL_S)
 
 
-async def stop_children(children: Sequence[Child], deadline_s: float = STOP_DEADLINE_S) -> list[Child]:
+async def stop_children(children: Sequence[ChildProcess], deadline_s: float = STOP_DEADLINE_S) -> list[ChildProcess]:
     """Ends all children: SIGTERM, then SIGKILL after `deadline_s` or when cancelled. Returns those it had to kill."""
-    killed: list[Child] = []
+    killed: list[ChildProcess] = []
     try:
         for child in children:
             if child.is_running:

@@ -6,13 +6,14 @@ Refuses to do: run the validators (`devnet_run.py`).
 Invariants:
 1. One devnet per directory: it holds a lock on DIR/LOCK while it runs.
 2. What is there is never changed silently: other validators or namespaces than asked for are an error with the remedy.
-   Only the ports may change between two starts.
+   Only the ports, and the address of an L1 that is not its own, may change between two starts.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ from sequencer.cli.options import SetOption, read_namespace, read_settings
 from sequencer.cli.output import say
 
 if TYPE_CHECKING:
+    from sequencer.cli.devnet_l1 import L1Choice
+    from sequencer.cli.devnet_run import Network
     from sequencer.cli.homes import NetworkSummary
     from sequencer.cli.ports import ValidatorPorts
 
@@ -41,7 +44,16 @@ def devnet(
         typer.Option(
             "--base-port",
             metavar="PORT",
-            help="Validator i listens on PORT + 10 i (p2p), + 2 (RPC) and + 3 (metrics). 9000; 0 picks free ports.",
+            help="Validator i listens on PORT + 10 i (p2p), + 2 (RPC) and + 3 (metrics), the L1 on PORT + 900. "
+            "9000; 0 picks free ports.",
+        ),
+    ] = None,
+    l1: Annotated[
+        str | None,
+        typer.Option(
+            "--l1",
+            metavar="anvil|URL|none",
+            help="The L1: an anvil of its own, which is the default, another one, or none.",
         ),
     ] = None,
     namespace: Annotated[
@@ -67,8 +79,7 @@ def devnet(
         (home / RUNNING_NAME).unlink(missing_ok=True)  # of a devnet that was killed: nobody may read it as ours
         if reset:
             remove_network(home)
-        summary, ports = prepare(home, validators, wanted, base_port, read_settings(None, settings))
-        network = devnet_run.Network(home, summary, tuple(ports))
+        network = prepare(home, Wishes(validators, wanted, base_port, l1, read_settings(None, settings)))
         raise typer.Exit(devnet_run.run(network, ready_timeout_s))
 
 
@@ -92,29 +103,60 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def prepare(
-    home: Path,
-    validators: int | None,
-    namespaces: tuple[tuple[int, str], ...] | None,
-    base_port: int | None,
-    settings: dict[str, Any],
-) -> tuple["NetworkSummary", list["ValidatorPorts"]]:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for; `None`: as it is there, or the default."""
+
+    validators: int | None = None
+    namespaces: tuple[tuple[int, str], ...] | None = None
+    base_port: int | None = None
+    l1: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prepare(home: Path, wishes: Wishes) -> "Network":
     """Makes the homes, or checks those that are there against what was asked for; their files hold the ports then."""
-    from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, load_summary, make_network, require_validator_count
+    from sequencer.cli.devnet_l1 import choose_for_existing
+    from sequencer.cli.devnet_run import Network
+    from sequencer.cli.homes import load_summary, require_validator_count, validator_home
+    from sequencer.keys.genesis_file import load_genesis
 
     summary = load_summary(home)
-    count = validators if validators is not None else (summary.validators if summary else DEFAULT_VALIDATORS)
+    count = wishes.validators
+    if count is None:
+        count = summary.validators if summary else DEFAULT_VALIDATORS
     require_validator_count(count)
     if summary is None:
-        ports = _choose_ports(DEFAULT_BASE_PORT if base_port is None else base_port, count)
-        plan = NetworkPlan(
-            "devnet",
-            namespaces or DEFAULT_NAMESPACES,
-            [{"preset": "devnet", **_settings(ports, index, settings)} for index in range(count)],
-            DEVNET_ANCHOR_STEP,
-        )
-        say(f"making {count} validators in {home}")
-        return make_network(home, plan), ports
+        return _make(home, count, wishes)
+    _require_same(home, summary, count, wishes.namespaces)
+    genesis = load_genesis(validator_home(home, 0) / "config" / "genesis.toml")
+    l1 = choose_for_existing(wishes.l1, home, genesis.l1_chain_id, wishes.base_port, count)
+    say(f"carrying on with the network in {home}")
+    return Network(home, summary, tuple(_carry_on(home, count, wishes.base_port, wishes.settings)), l1)
+
+
+def _make(home: Path, count: int, wishes: Wishes) -> "Network":
+    from sequencer.cli.devnet_l1 import choose_for_new
+    from sequencer.cli.devnet_run import Network
+    from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, make_network
+
+    base_port = DEFAULT_BASE_PORT if wishes.base_port is None else wishes.base_port
+    l1 = choose_for_new(wishes.l1, base_port, count)
+    ports = _choose_ports(base_port, count, l1)
+    plan = NetworkPlan(
+        "devnet",
+        wishes.namespaces or DEFAULT_NAMESPACES,
+        [{"preset": "devnet", **_settings(ports, index, wishes.settings)} for index in range(count)],
+        DEVNET_ANCHOR_STEP,
+        0 if l1 is None else l1.chain_id,
+    )
+    say(f"making {count} validators in {home}")
+    return Network(home, make_network(home, plan), tuple(ports), l1)
+
+
+def _require_same(
+    home: Path, summary: "NetworkSummary", count: int, namespaces: tuple[tuple[int, str], ...] | None
+) -> None:
     if count != summary.validators:
         raise UsageFault(
             f"the network in {home} has {summary.validators} validators, not {count}; leave --validators out to carry "
@@ -126,21 +168,19 @@ def prepare(
             f"the network in {home} has the namespaces {there}; leave --namespace out to carry on with it, or add "
             "--reset to remove it and make a new one"
         )
-    say(f"carrying on with the network in {home}")
-    return summary, _carry_on(home, count, base_port, settings)
 
 
-def _choose_ports(base_port: int, count: int) -> list["ValidatorPorts"]:
+def _choose_ports(base_port: int, count: int, l1: "L1Choice | None" = None) -> list["ValidatorPorts"]:
     from sequencer.cli.ports import free_ports, ports_from_base, require_free
 
     if base_port == 0:
         return free_ports(count)
     ports = ports_from_base(base_port, count)
-    require_free(ports)
+    require_free(ports, (l1.port,) if l1 is not None and l1.port else ())
     return ports
 
 
-def _carry_on(home: Path, count: int, base_port: int | None, settings: dict[str, Any]) -> list["ValidatorPorts"]:
+def _carry_on(home: Path, count: int, base_port: int | None, settings: Mapping[str, Any]) -> list["ValidatorPorts"]:
     """The ports of an existing network: as they are, or as asked for, in which case the files are written again."""
     from sequencer.cli.homes import validator_home, write_home
     from sequencer.cli.ports import ValidatorPorts, require_free, taken_ports
@@ -162,7 +202,7 @@ def _carry_on(home: Path, count: int, base_port: int | None, settings: dict[str,
     return ports
 
 
-def _settings(ports: list["ValidatorPorts"], own: int, settings: dict[str, Any]) -> dict[str, Any]:
+def _settings(ports: list["ValidatorPorts"], own: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     from sequencer.cli.ports import LOOPBACK
 
     return {

@@ -1,12 +1,13 @@
-"""Runs a devnet whose homes are made: starts the validators, says when they answer, watches them, stops them.
+"""Runs a devnet whose homes are made: starts its L1 and the validators, says when they answer, watches, stops them.
 
 Responsible for: the life of the processes, `devnet.json`, the banner and the status line.
 Refuses to do: make or change homes (`devnet.py`).
 
 Invariants:
 1. `devnet.json` stands only while the network runs, and is written once every running validator is ready.
-2. A validator that dies is reported once, with the end of its log; the others go on, unless too few are left to begin.
-3. When `run` returns, no validator is left, however it came to return.
+2. A process that dies is reported once, with the end of its log; the others go on, unless too few validators are left
+   to begin.
+3. When `run` returns, no process is left, however it came to return. The validators are stopped first, then the L1.
 """
 
 import json
@@ -21,7 +22,8 @@ from pathlib import Path
 import trio
 
 from sequencer.cli.children import POLL_S as CHILD_POLL_S
-from sequencer.cli.children import Child, start_child, stop_children, wait_ended
+from sequencer.cli.children import Child, ChildProcess, start_child, stop_children, wait_ended
+from sequencer.cli.devnet_l1 import DevnetL1, L1Choice
 from sequencer.cli.devnet_status import Figures, fetch_figures, fetch_readiness, new_client, status_line
 from sequencer.cli.errors import CommandError, ExitCode
 from sequencer.cli.homes import RUNNING_NAME, NetworkSummary, validator_home, write_whole
@@ -45,6 +47,11 @@ class Network:
     directory: Path
     summary: NetworkSummary
     ports: tuple[ValidatorPorts, ...]
+    l1: L1Choice | None = None
+
+    def homes(self) -> list[Path]:
+        """All validators' homes."""
+        return [self.home(index) for index in range(self.summary.validators)]
 
     def home(self, index: int) -> Path:
         """A validator's home."""
@@ -67,35 +74,45 @@ def run(network: Network, ready_timeout_s: float) -> int:
 async def _run(network: Network, ready_timeout_s: float) -> int:
     terminal = Terminal()
     children: list[Child] = []
+    l1 = None if network.l1 is None else DevnetL1(network.directory, network.homes(), network.l1)
     # Under nohup SIGHUP is ignored, and stays so.
     watched = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     with trio.open_signal_receiver(*watched) as signals:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
+                if l1 is not None:
+                    await l1.start(terminal.say)
+                    nursery.start_soon(l1.keep)
+                    if l1.process is not None:
+                        nursery.start_soon(_report_end, l1.process, terminal)
                 for index in range(network.summary.validators):
                     # In the main thread, not a worker: the kernel ties a child to the thread that forked it.
                     children.append(start_child(index, network.home(index)))
                     nursery.start_soon(_report_end, children[-1], terminal)
                 await _wait_ready(network, children, terminal, ready_timeout_s)
-                write_whole(network.directory / RUNNING_NAME, _describe(network, children))
+                write_whole(network.directory / RUNNING_NAME, _describe(network, children, l1))
                 terminal.clear()
-                print_text(_banner(network))
+                print_text(_banner(network, l1))
                 await _show_status(network, children, terminal)
         finally:
             terminal.clear()
             (network.directory / RUNNING_NAME).unlink(missing_ok=True)
             with trio.CancelScope(shield=True):
-                await _stop(children, signals)
+                await _stop(children, l1, signals)
     return ExitCode.SUCCESS
 
 
-async def _stop(children: Sequence[Child], signals: AsyncIterator[int]) -> None:
-    say("stopping the validators (a second signal kills them)")
+async def _stop(children: Sequence[Child], l1: DevnetL1 | None, signals: AsyncIterator[int]) -> None:
+    if children:
+        say("stopping the validators (a second signal kills them)")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
-        for child in await stop_children(children):
-            say(f"validator-{child.index} did not stop in time and was killed")
+        killed = await stop_children(children)
+        if l1 is not None:
+            killed += await l1.stop()
+        for child in killed:
+            say(f"{child.name} did not stop in time and was killed")
         nursery.cancel_scope.cancel()
 
 
@@ -105,9 +122,9 @@ async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) 
         return
 
 
-async def _report_end(child: Child, terminal: Terminal) -> None:
+async def _report_end(child: ChildProcess, terminal: Terminal) -> None:
     await wait_ended(child)
-    terminal.say(f"validator-{child.index} {child.describe_end()}. The end of {child.log_file}:")
+    terminal.say(f"{child.name} {child.describe_end()}. The end of {child.log_file}:")
     for line in child.last_log_lines():
         terminal.say(f"  | {printable(line)}")
 
@@ -157,7 +174,7 @@ async def _show_status(network: Network, children: Sequence[Child], terminal: Te
             await trio.sleep(interval_s)
 
 
-def _describe(network: Network, children: Sequence[Child]) -> str:
+def _describe(network: Network, children: Sequence[Child], l1: DevnetL1 | None) -> str:
     """The content of `devnet.json`."""
     genesis = load_genesis(network.home(0) / "config" / "genesis.toml")
     validators = [
@@ -176,8 +193,8 @@ def _describe(network: Network, children: Sequence[Child]) -> str:
         "chain_id": network.summary.chain_id,
         "genesis_hash": f"0x{genesis.chain_id.hex()}",
         "validators": validators,
-        "l1": None,
-        "contracts": {},
+        "l1": None if l1 is None else l1.describe(),
+        "contracts": {} if l1 is None else l1.contracts(),
         "namespaces": [{"id": number, "name": name} for number, name in network.summary.namespaces],
         "accounts": [],
     }
@@ -189,7 +206,7 @@ def _own_command() -> str:
     return "sequencer" if shutil.which("sequencer") or Path(sys.argv[0]).name != "sequencer" else sys.argv[0]
 
 
-def _banner(network: Network) -> str:
+def _banner(network: Network, l1: DevnetL1 | None) -> str:
     namespaces = network.summary.namespaces
     namespace = namespaces[0][0] if namespaces else 0
     request = {
@@ -202,6 +219,8 @@ def _banner(network: Network) -> str:
     lines = ["", f"  Chain {network.summary.chain_id}", ""]
     for index in range(network.summary.validators):
         lines.append(f"  validator-{index}   RPC {network.rpc_url(index)}   metrics {network.metrics_url(index)}")
+    if l1 is not None:
+        lines.append(f"  L1            RPC {l1.describe()['rpc']}   Inbox {l1.contracts()['inbox']}")
     lines += ["", *(f"  namespace {number}   {name}" for number, name in namespaces)]
     if namespaces:
         lines += [

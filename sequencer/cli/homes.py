@@ -38,6 +38,7 @@ from sequencer.node.config_file import render_annotated
 
 SUMMARY_NAME = "network.json"
 RUNNING_NAME = "devnet.json"
+L1_DIRECTORY = "l1"
 _FILES = (SUMMARY_NAME, RUNNING_NAME)
 DEVNET_ANCHOR_STEP = 4
 
@@ -60,6 +61,7 @@ class NetworkPlan:
     namespaces: Sequence[tuple[int, str]]
     settings: Sequence[Mapping[str, Any]]
     anchor_step: int = ChainParameters().anchor_step
+    l1_chain_id: int = 0  # none
 
 
 def validator_home(directory: Path, index: int) -> Path:
@@ -111,8 +113,7 @@ def require_empty(directory: Path) -> None:
         raise UsageFault(
             f"{directory} is not empty (it has {', '.join(sorted(strangers)[:3])}); name another directory"
         )
-    for entry in directory.glob("validator-*"):
-        shutil.rmtree(entry)
+    _remove_directories(directory)
 
 
 def remove_network(directory: Path) -> None:
@@ -124,8 +125,7 @@ def remove_network(directory: Path) -> None:
         raise UsageFault(f"{directory} holds more than a network ({', '.join(sorted(strangers)[:3])}); not removed")
     for name in _FILES:
         (directory / name).unlink(missing_ok=True)
-    for entry in directory.glob("validator-*"):
-        shutil.rmtree(entry)
+    _remove_directories(directory)
 
 
 def make_keys(home: Path) -> None:
@@ -160,12 +160,18 @@ def write_whole(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+def _remove_directories(directory: Path) -> None:
+    for entry in (*directory.glob("validator-*"), *directory.glob(L1_DIRECTORY)):
+        shutil.rmtree(entry)
+
+
 def _is_ours(entry: Path) -> bool:
     # LOCK is the running command's own; a name with a dot in front is a draft of a file that was being written.
     name = entry.name
     if name == "LOCK" or name in _FILES or any(name.startswith(f".{file}.") for file in _FILES):
         return True
-    return name.startswith("validator-") and entry.is_dir() and not entry.is_symlink()
+    is_directory = entry.is_dir() and not entry.is_symlink()
+    return is_directory and (name.startswith("validator-") or name == L1_DIRECTORY)
 
 
 def _is_unfinished(entry: Path) -> bool:
@@ -183,7 +189,7 @@ def _genesis(plan: NetworkPlan, homes: Sequence[Path]) -> Genesis:
     genesis = Genesis(
         name=plan.name,
         time_ms=Milliseconds(time.time_ns() // 1_000_000),
-        l1_chain_id=0,
+        l1_chain_id=plan.l1_chain_id,
         parameters=ChainParameters(
             lane_report_batches=lane_report_batches_default(len(homes)), anchor_step=plan.anchor_step
         ),

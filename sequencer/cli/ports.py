@@ -1,7 +1,8 @@
-"""The ports of a devnet's validators on this machine.
+"""The ports of a devnet on this machine: its validators' and its L1's.
 
 Invariants:
-1. Validator i has base + 10 i (p2p), + 1 (edge), + 2 (RPC), + 3 (metrics).
+1. Validator i has base + 10 i (p2p), + 1 (edge), + 2 (RPC), + 3 (metrics); the L1 has base + 900, or
+   what follows on the last of more than 90 validators.
 2. Every port is tried before anything is started, and all that are taken are reported together.
 """
 
@@ -15,6 +16,7 @@ from sequencer.cli.errors import CommandError, UsageFault
 
 LOOPBACK = "127.0.0.1"
 PORTS_PER_VALIDATOR = 10
+_L1_PORT_OFFSET = 900
 _PORT_MAX = 65_535
 
 
@@ -40,6 +42,21 @@ def ports_from_base(base: int, count: int) -> list[ValidatorPorts]:
     return [ValidatorPorts(start, start + 2, start + 3) for start in starts]
 
 
+def l1_port_from_base(base: int, count: int) -> int:
+    """The port of the L1 beside `count` validators. Raises `UsageFault` if there is no such port."""
+    port = base + max(_L1_PORT_OFFSET, PORTS_PER_VALIDATOR * count)
+    if port > _PORT_MAX:
+        raise UsageFault(f"--base-port {base}: the L1 would use port {port}, above {_PORT_MAX}")
+    return port
+
+
+def free_port() -> int:
+    """A port that the system says is free now."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
 def free_ports(count: int) -> list[ValidatorPorts]:
     """Ports for `count` validators that the system says are free now; all are held until all are chosen."""
     with ExitStack() as held:
@@ -56,9 +73,9 @@ def taken_ports(ports: Sequence[ValidatorPorts]) -> list[int]:
     return [port for validator in ports for port in validator.all() if _is_taken(port)]
 
 
-def require_free(ports: Sequence[ValidatorPorts]) -> None:
-    """Raises `UsageFault` naming every port that is taken."""
-    taken = taken_ports(ports)
+def require_free(ports: Sequence[ValidatorPorts], others: Sequence[int] = ()) -> None:
+    """Raises `UsageFault` naming every port that is taken, of validators and others."""
+    taken = taken_ports(ports) + [port for port in others if _is_taken(port)]
     if taken:
         raise UsageFault(
             f"something listens on port {', '.join(map(str, taken))} already; stop it, or use other ports: --base-port"

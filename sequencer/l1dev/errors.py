@@ -13,5 +13,9 @@ class InstallFailed(L1DevError):
     """Anvil could not be installed."""
 
 
+class PortTaken(L1DevError):
+    """Something else listens where anvil was to listen."""
+
+
 class L1Died(L1DevError):
     """The anvil process ended, or never answered."""

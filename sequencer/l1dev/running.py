@@ -15,18 +15,19 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from sequencer.l1dev import tied
-from sequencer.l1dev.errors import L1Died
+from sequencer.l1dev.errors import L1Died, PortTaken
 from sequencer.l1dev.state import StateDirectory
 
 L1_CHAIN_ID = 31337
@@ -52,12 +53,15 @@ class AnvilOptions:
     block_time_s: int | None = BLOCK_TIME_S
     slots_in_an_epoch: int = SLOTS_IN_AN_EPOCH
     state: StateDirectory | None = None
+    is_quiet: bool = False  # logs only errors; needs a port, since anvil does not say then which one it took
 
     def arguments(self) -> list[str]:
         """Anvil's command line behind its name."""
         listed = ["--host", self.host, "--port", str(self.port), "--chain-id", str(self.chain_id)]
         listed += ["--hardfork", "osaka", "--slots-in-an-epoch", str(self.slots_in_an_epoch), "--no-cors"]
         listed += ["--prune-history", str(STATES_KEPT)]
+        if self.is_quiet:
+            listed.append("--quiet")
         if self.block_time_s is not None:
             listed += ["--block-time", str(self.block_time_s)]
         if self.state is not None:
@@ -73,12 +77,16 @@ class AnvilOptions:
 
 
 async def start_kept(binary: Path, options: AnvilOptions, log_file: Path) -> "Anvil":
-    """Starts an anvil with a state directory, on its newest whole state. Raises `L1DevError` or `OSError`."""
+    """Starts an anvil with a state directory, on its newest whole state.
+
+    Raises `OSError` or `L1DevError`, as `PortTaken` where another process would answer in its place.
+    """
     if options.state is None:
         raise ValueError("an anvil that is kept has a state directory")
     held = await options.state.lock()
     try:
         options.state.recover()
+        _require_free(options.host, options.port)
         return Anvil(binary, options, log_file, (held,))
     finally:
         os.close(held)
@@ -94,7 +102,7 @@ class Anvil:
         """
         self.options = options
         self.log_file = log_file
-        self._port: int | None = None
+        self._port = options.port or None
         with log_file.open("ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(
@@ -163,6 +171,15 @@ class Anvil:
 
     def _log_end(self) -> str:
         return self._said()[-_LOG_END_BYTES:].decode(errors="replace")
+
+
+def _require_free(host: str, port: int) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise PortTaken(f"port {port}, where the L1 is to listen, cannot be used: {error.strerror}") from error
 
 
 def _ask_chain_id(url: str) -> int | None:

@@ -47,7 +47,7 @@ class Network:
 @contextmanager
 def devnet(home: Path, validators: int) -> Iterator[subprocess.Popen[bytes]]:
     """`sequencer devnet` on free ports; stopped at the end."""
-    command = [sys.executable, "-m", "sequencer.cli", "devnet", "--home", str(home)]
+    command = [sys.executable, "-m", "sequencer.cli", "devnet", "--l1", "none", "--home", str(home)]
     command += ["--validators", str(validators), "--base-port", "0"]
     log = (home.parent / "devnet.log").open("wb")
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -19,7 +19,7 @@ def start(tmp_path):
     started = []
 
     def run(*arguments, home=tmp_path / "net"):
-        started.append(Devnet(home, "--base-port", "0", *arguments))
+        started.append(Devnet(home, "--base-port", "0", "--l1", "none", *arguments))
         return started[-1]
 
     yield run

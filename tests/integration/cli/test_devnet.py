@@ -1,67 +1,15 @@
 """`sequencer devnet` as a real process with real children; only what the children do is a stand-in."""
 
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from sequencer.cli.devnet import prepare
-
-COMMAND = (sys.executable, str(Path(__file__).with_name("devnet_with_fake_nodes.py")), "devnet")
-PATIENCE_S = 60
-
-
-def eventually(condition, what):
-    """Waits for a condition that has to come true; how long it takes is not what is tested."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"never happened: {what}")
-
-
-def is_alive(pid):
-    # A zombie still has its pid until its parent, or init, collects it.
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-class Devnet:
-    def __init__(self, home, *arguments):
-        self.home = home
-        self.output = home.with_name(f"{home.name}.out").open("w+")
-        self.process = subprocess.Popen(
-            [*COMMAND, "--home", str(home), *arguments], stdout=self.output, stderr=subprocess.STDOUT
-        )
-
-    def shown(self):
-        return Path(self.output.name).read_text()
-
-    def description(self):
-        def read():
-            assert self.process.poll() is None, self.shown()
-            path = self.home / "devnet.json"
-            return path.exists() and json.loads(path.read_text())
-
-        return eventually(read, "devnet.json")
-
-    def stop(self, number=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(PATIENCE_S)
-        self.output.close()
-        return code
+from sequencer.cli.devnet import Wishes, prepare
+from tests.integration.cli.devnet_process import PATIENCE_S, Devnet, eventually, is_alive, pids
 
 
 @pytest.fixture
@@ -69,7 +17,7 @@ def start(tmp_path):
     started = []
 
     def run(*arguments, home=tmp_path / "net"):
-        started.append(Devnet(home, *arguments))
+        started.append(Devnet(home, "--l1", "none", *arguments))
         return started[-1]
 
     yield run
@@ -80,12 +28,8 @@ def start(tmp_path):
 def made(tmp_path, count):
     """A network that was never started, where `start` looks for one."""
     home = tmp_path / "net"
-    prepare(home, count, None, 0, {})
+    prepare(home, Wishes(count, base_port=0, l1="none"))
     return home
-
-
-def pids(description):
-    return [validator["pid"] for validator in description["validators"]]
 
 
 def test_it_comes_up_says_where_everything_is_and_stops(start):
