@@ -25,7 +25,7 @@ from consensus.numbers import GENESIS_HEIGHT, Hash, Height
 from consensus.replica.events import L1Finalized
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
 from consensus.vocabulary.l1_batch import FIRST_INDEX
-from sequencer.l1.errors import L1Error, L1Refused, L1Unreachable
+from sequencer.l1.errors import L1Error, L1Unreachable, WrongInbox
 from sequencer.l1.inbox import CommittedBatch, Inbox
 from sequencer.l1.json_rpc import L1Client
 from sequencer.l1.shapes import L1Block
@@ -177,26 +177,11 @@ class L1Follower:
 
     async def _check_identity(self) -> None:
         """Raises `OtherL1` if this is not the L1, or not the Inbox, of this chain."""
-        chain_id = await self._client.chain_id()
-        if chain_id != self._chain.l1_chain_id:
-            raise OtherL1(
-                f"the L1 at l1.url has chain id {chain_id}, the genesis says {self._chain.l1_chain_id}",
-                "point l1.url at the right L1",
-            )
-        if not await self._client.code(self._inbox.address):
-            raise OtherL1(
-                f"there is no contract at l1.inbox, 0x{self._inbox.address.hex()}",
-                "deploy the Inbox first, or correct the address; a development L1 may have lost its state",
-            )
         try:
-            found, _ = await self._inbox.identity()
-        except L1Refused as error:
-            raise OtherL1("the contract at l1.inbox is no Inbox", "correct the address") from error
-        if found != self._chain.chain_id:
-            raise OtherL1(
-                f"the Inbox at 0x{self._inbox.address.hex()} is of chain 0x{found.hex()}",
-                f"this node's chain is 0x{self._chain.chain_id.hex()}: correct l1.inbox",
-            )
+            await self._inbox.require_chain(self._chain)
+        except WrongInbox as error:
+            remedy = "correct l1.url or l1.inbox, or deploy the Inbox; a development L1 may have lost its state"
+            raise OtherL1(str(error), remedy) from error
         await self._check_stored()
         self._is_checked = True
 
@@ -254,12 +239,7 @@ class L1Follower:
             await self._check_stored()
             self._recent.clear()
         cursor = self._store.load_cursor()
-        return cursor.number + 1 if cursor is not None else await self._first_block()
-
-    async def _first_block(self) -> int:
-        """The first L1 block that can hold a batch."""
-        head = await self._inbox.head()
-        return head.last_commit_block if head.next_index == FIRST_INDEX else 0
+        return cursor.number + 1 if cursor is not None else await self._inbox.first_block()
 
     async def _read_batches(self, start: int, end: int, final: L1Block | None) -> None:
         first = start
