@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -19,7 +19,7 @@ from consensus.vocabulary.payload import Compression
 from sequencer.derive.errors import PayloadUnavailable
 from sequencer.l1.inbox import COMMITTED_TOPIC, FIELDS_TYPE, CommittedBatch, InboxHead, validator_set_code
 from sequencer.l1.points import signature_to_l1
-from sequencer.l1.shapes import to_hex
+from sequencer.l1.shapes import L1Block, read_block, to_hex
 from tests.chain_run import ChainRun
 from tests.committee import Committee
 from tests.payload_tables import content_of
@@ -29,6 +29,7 @@ INBOX = bytes(range(20))
 POSTER = b"\x07" * 20
 VALIDATORS_ACCOUNT = b"\x08" * 20
 BLOCKS_PER_COMMIT = 3
+DEPLOYED_BLOCK = 2
 
 
 def on_l1(committee: Committee) -> Committee:
@@ -52,6 +53,7 @@ class CommittedChain:
     batches: list[CommittedBatch] = field(default_factory=list)
     held: dict[int, bytes] = field(default_factory=dict)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    unfinalized: int = 0  # so many of the newest blocks
 
     @property
     def committee(self) -> Committee:
@@ -111,9 +113,11 @@ class CommittedChain:
     async def require_chain(self, chain: Genesis) -> None:
         assert chain.chain_id == self.committee.chain.chain_id
 
-    async def head(self, block: int) -> InboxHead:
-        assert block == self.last_block
+    async def head(self) -> InboxHead:
         return self._head()
+
+    async def block(self, block: Literal["latest"]) -> L1Block:
+        return read_block(self.answer("eth_getBlockByNumber", [block, False]))
 
     async def committed(self, first_block: int, last_block: int) -> list[CommittedBatch]:
         self.asked.append((first_block, last_block))
@@ -131,15 +135,15 @@ class CommittedChain:
         if method == "eth_chainId":
             return hex(chain.l1_chain_id)
         if method == "eth_getBlockByNumber":
-            number = self.last_block if parameters[0] in {"latest", "finalized"} else int(parameters[0], 16)
-            return self._block(number)
+            tags = {"latest": self.last_block, "finalized": self.last_block - self.unfinalized}
+            return self._block(tags[parameters[0]])
         if method == "eth_getCode":
             return to_hex(validator_set_code(chain))
         if method == "eth_call":
             selector = parameters[0]["data" if "data" in parameters[0] else "input"][:10]
             if selector == to_hex(keccak(text="identity()")[:4]):
-                values = (chain.chain_id, GENESIS_EPOCH, self.committee.count, VALIDATORS_ACCOUNT)
-                return to_hex(encode(("bytes32", "uint64", "uint256", "address"), values))
+                values = (chain.chain_id, GENESIS_EPOCH, self.committee.count, VALIDATORS_ACCOUNT, DEPLOYED_BLOCK)
+                return to_hex(encode(("bytes32", "uint64", "uint256", "address", "uint256"), values))
             fields = (head.next_index, head.next_height, head.head_hash, head.last_commit_block)
             return to_hex(encode(("uint64", "uint64", "bytes32", "uint64"), fields))
         assert method == "eth_getLogs"

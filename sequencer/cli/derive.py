@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -42,7 +42,7 @@ class Task:
     inbox: bytes
     nodes: tuple[str, ...]
     namespaces: "frozenset[NamespaceId]"  # none: all
-    from_block: int
+    from_block: int | None  # none: where the Inbox was deployed
     finalized: bool
     output: Path | None
 
@@ -63,8 +63,9 @@ def derive(  # noqa: PLR0913, PLR0917 (options of a command line)
         Path | None, typer.Option("--output", metavar="DIR", help="Write DIR/ID.jsonl per rollup; else print all.")
     ] = None,
     from_block: Annotated[
-        int, typer.Option("--from-block", min=0, metavar="N", help="L1 block to begin at, at or below the first batch.")
-    ] = 0,
+        int | None,
+        typer.Option("--from-block", min=0, metavar="N", help="L1 block to begin at; else where the Inbox began."),
+    ] = None,
     finalized: Annotated[
         bool, typer.Option("--finalized/--latest", help="Read up to the L1's finalized or to its newest block.")
     ] = True,
@@ -92,7 +93,7 @@ def _task(
     nodes: tuple[str, ...],
     namespaces: list[str],
     output: Path | None,
-    from_block: int,
+    from_block: int | None,
     finalized: bool,
 ) -> Task:
     from sequencer.keys.genesis_file import load_genesis
@@ -148,23 +149,23 @@ async def _run(task: Task, write: Callable[["NamespaceId", str], None]) -> bool:
     async with L1Client(task.l1_url, timeout_s=L1_TIMEOUT_S) as client, open_held_payloads(task.nodes) as payloads:
         contract = Inbox(client, task.inbox)
         await contract.require_chain(task.chain)
-        l1_blocks = range(task.from_block, await _last_block(client, task) + 1)
+        first = await contract.first_block() if task.from_block is None else task.from_block
+        l1_blocks = range(first, await _last_block(client, first, task.finalized) + 1)
         deriver = BatchDeriver(task.chain, task.inbox)
-        async with aclosing(derive_all(deriver, contract, payloads, l1_blocks, emit)) as steps:
+        async with aclosing(derive_all(deriver, client, contract, payloads, l1_blocks, emit)) as steps:
             async for progress in steps:
                 teller.tell(progress)
     teller.end(l1_blocks[-1], "finalized" if task.finalized else "latest")
     return teller.has_faults
 
 
-async def _last_block(client: "L1Client", task: Task) -> int:
-    tag = "finalized" if task.finalized else "latest"
-    block = await client.block("finalized" if task.finalized else "latest")
-    number = -1 if block is None else block.number
-    if number < task.from_block:
-        hint = "; --latest reads up to the newest one" if task.finalized else ""
-        raise CommandError(f"the L1 has no {tag} block from {task.from_block} on yet{hint}")
-    return number
+async def _last_block(client: "L1Client", first: int, finalized: bool) -> int:
+    tag: Literal["finalized", "latest"] = "finalized" if finalized else "latest"
+    block = await client.block(tag)
+    if block is None or block.number < first:
+        hint = "; --latest reads up to the newest one" if finalized else ""
+        raise CommandError(f"the L1 has no {tag} block from {first} on yet{hint}")
+    return block.number
 
 
 class _Teller:

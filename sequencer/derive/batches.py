@@ -23,7 +23,7 @@ from consensus.errors import DecodeError, InvalidObject
 from consensus.genesis import Genesis
 from consensus.merkle import merkle_root
 from consensus.numbers import Hash, Height, NamespaceId
-from consensus.signing import sha256
+from consensus.signing import Domain, sha256
 from consensus.vocabulary.block import namespace_leaf
 from consensus.vocabulary.l1_batch import FIRST_INDEX, BatchCertificate, DataKind, L1Batch
 from consensus.vocabulary.payload import Compression, NamespaceRuns, Payload, decode_payload
@@ -71,13 +71,26 @@ class Expected:
     first: Height
     previous: Hash
 
+    def require(self, batch: L1Batch) -> None:
+        """Raises `WrongBatch` unless `batch` is the next one by its own word."""
+        if batch.index != self.index:
+            raise WrongBatch(batch.index, f"batch {self.index} should come now")
+        if batch.first != self.first or batch.last < batch.first:
+            raise WrongBatch(batch.index, f"heights {batch.first} to {batch.last} do not go on at {self.first}")
+        if batch.previous != self.previous:
+            raise WrongBatch(batch.index, "it does not follow the batch before")
+
+    def after(self, batch: L1Batch, domain: Domain) -> "Expected":
+        """What must come after `batch`."""
+        return Expected(batch.index + 1, Height(batch.last + 1), batch.hash(domain))
+
 
 class BatchDeriver:
     """The chains of all namespaces, batch after batch."""
 
     def __init__(self, chain: Genesis, inbox: bytes) -> None:
         """`inbox` is the contract's address, 20 bytes."""
-        self._chain = chain
+        self.chain = chain
         self._inbox = inbox
         self._registered = chain.namespace_ids()
         self._expected = Expected(FIRST_INDEX, Height(1), chain.chain_id)
@@ -90,17 +103,12 @@ class BatchDeriver:
 
     def check(self, certificate: BatchCertificate) -> None:
         """Raises `WrongBatch` unless this is the next batch of this chain, certified. Some 3 ms."""
-        batch, expected = certificate.batch, self._expected
-        if (batch.l1_chain_id, batch.inbox) != (self._chain.l1_chain_id, self._inbox):
+        batch = certificate.batch
+        if (batch.l1_chain_id, batch.inbox) != (self.chain.l1_chain_id, self._inbox):
             raise WrongBatch(batch.index, "it is of another L1 or another Inbox")
-        if batch.index != expected.index:
-            raise WrongBatch(batch.index, f"batch {expected.index} should come now")
-        if batch.first != expected.first or batch.last < batch.first:
-            raise WrongBatch(batch.index, f"heights {batch.first} to {batch.last} do not go on at {expected.first}")
-        if batch.previous != expected.previous:
-            raise WrongBatch(batch.index, "it does not follow the batch before")
+        self._expected.require(batch)
         try:
-            certificate.check(self._chain)
+            certificate.check(self.chain)
         except InvalidObject as error:
             raise WrongBatch(batch.index, f"its certificate is not valid: {error}") from error
 
@@ -113,10 +121,10 @@ class BatchDeriver:
         batch = certificate.batch
         if sha256(data) != batch.data_hash:
             raise WrongBatch(batch.index, "the data does not have the certified hash")
-        work = _Work(self._chain, self._registered, dict(self._heads), emit)
+        work = _Work(self.chain, self._registered, dict(self._heads), emit)
         work.run(batch, data)
         self._heads = work.heads
-        self._expected = Expected(batch.index + 1, Height(batch.last + 1), batch.hash(self._chain.domain))
+        self._expected = self._expected.after(batch, self.chain.domain)
         return DerivedBatch(batch, work.block_count, work.byte_count, tuple(work.faults.values()))
 
 

@@ -5,14 +5,15 @@ Refuses to do: judge a batch (`batches.py`), or keep blocks: whoever calls takes
 
 Invariants:
 1. One page of events and one payload are held at a time.
-2. Reading ends at one L1 block that is chosen first. The batches that its Inbox counts by then are all that were read,
-   and their last hash is the Inbox's: an endpoint that leaves out events is found out.
+2. Reading ends at one L1 block that is chosen first. At the end the Inbox is asked for its newest batch: those between
+   must lead to it, index by index and hash by hash, so that an endpoint that leaves out events is found out. It is
+   asked as of now, since a node may not know any more what it was earlier.
 3. Payloads are hashed, decoded and rebuilt in a thread.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import trio
 
@@ -23,8 +24,9 @@ from sequencer.derive.batches import BatchDeriver, DerivedBatch
 from sequencer.derive.errors import WrongBatch
 from sequencer.derive.namespace_blocks import DerivedBlock
 from sequencer.l1.inbox import CommittedBatch, InboxHead
+from sequencer.l1.shapes import L1Block
 
-PAGE_BLOCKS: Final = 2_048  # of the L1; endpoints that want fewer are asked for fewer (`sequencer/l1/inbox.py`)
+PAGE_BLOCKS: Final = 512  # of the L1, so at most some 60 MB of events; the binding asks for fewer where it has to
 
 
 class InboxReader(Protocol):
@@ -34,12 +36,20 @@ class InboxReader(Protocol):
         """Raises unless it is this chain's."""
         ...
 
-    async def head(self, block: int) -> InboxHead:
-        """What the next commit must follow on."""
+    async def head(self) -> InboxHead:
+        """What the next commit must follow on, by now."""
         ...
 
     async def committed(self, first_block: int, last_block: int) -> Sequence[CommittedBatch]:
         """The batches in these blocks, in order."""
+        ...
+
+
+class BlockReader(Protocol):
+    """What is asked of the L1: an `L1Client`."""
+
+    async def block(self, block: Literal["latest"]) -> L1Block | None:
+        """The newest block."""
         ...
 
 
@@ -58,12 +68,13 @@ class Progress:
     l1_block: int
     last_l1_block: int
     next_index: int  # of batches
-    batch_count: int  # that the Inbox has
+    batch_count: int  # that the Inbox had when reading began
     derived: DerivedBatch | None = None  # the batch that was just finished
 
 
 async def derive_all(
     deriver: BatchDeriver,
+    l1: BlockReader,
     inbox: InboxReader,
     payloads: PayloadReader,
     l1_blocks: range,
@@ -73,8 +84,7 @@ async def derive_all(
 
     `emit` is called in a thread, never twice at once. Raises `DeriveError` and `L1Error`.
     """
-    last_block = l1_blocks.stop - 1
-    head = await inbox.head(last_block)
+    last_block, batch_count = l1_blocks.stop - 1, (await inbox.head()).next_index - 1
     for first in l1_blocks[::PAGE_BLOCKS]:
         last = min(first + PAGE_BLOCKS - 1, last_block)
         for committed in await inbox.committed(first, last):
@@ -84,12 +94,24 @@ async def derive_all(
                 await trio.to_thread.run_sync(deriver.check, committed.certificate)  # before anybody is asked
                 data = await payloads.fetch(batch.index, batch.data_hash)
             derived = await trio.to_thread.run_sync(deriver.derive, committed.certificate, data, emit)
-            yield Progress(committed.block_number, last_block, batch.index + 1, head.next_index - 1, derived)
-        yield Progress(last, last_block, deriver.expected.index, head.next_index - 1)
-    expected = deriver.expected
-    if (head.next_index, head.next_height, head.head_hash) != (expected.index, expected.first, expected.previous):
+            yield Progress(committed.block_number, last_block, batch.index + 1, batch_count, derived)
+        yield Progress(last, last_block, deriver.expected.index, batch_count)
+    await _require_all(deriver, l1, inbox, last_block)
+
+
+async def _require_all(deriver: BatchDeriver, l1: BlockReader, inbox: InboxReader, last_block: int) -> None:
+    """Raises `WrongBatch` unless the batches committed after `last_block` lead to the Inbox's newest one."""
+    reached, head = deriver.expected, await inbox.head()
+    block = await l1.block("latest")  # asked last, so that the head's events are in it or before
+    newest = last_block if block is None else block.number
+    for first in range(last_block + 1, newest + 1, PAGE_BLOCKS):
+        for committed in await inbox.committed(first, min(first + PAGE_BLOCKS - 1, newest)):
+            if reached.index < head.next_index:
+                reached.require(committed.certificate.batch)
+                reached = reached.after(committed.certificate.batch, deriver.chain.domain)
+    if (reached.index, reached.first, reached.previous) != (head.next_index, head.next_height, head.head_hash):
         raise WrongBatch(
-            expected.index,
-            f"the events of L1 blocks {l1_blocks.start} to {last_block} end before it, "
-            f"but the Inbox has {head.next_index - 1} batches",
+            deriver.expected.index,
+            f"the events up to L1 block {last_block} end before it and do not lead to batch {head.next_index - 1}, "
+            "the Inbox's newest: the L1 endpoint leaves something out, or its chain was just reorganised",
         )

@@ -181,6 +181,14 @@ def test_what_a_quorum_signed_wrongly_is_told_and_the_rest_is_rebuilt(ask, chain
     assert len(lines_of(shown.out, FIRST)) == 2
 
 
+def test_what_is_not_finalized_is_left_out_unless_it_is_asked_for(ask, chain):
+    chain.unfinalized = 4
+    assert "2 batches up to height 3, 4 namespace blocks; read up to L1 block 8 (finalized)" in ask().err
+    assert "3 batches up to height 4, 6 namespace blocks; read up to L1 block 12 (latest)" in ask("--latest").err
+    chain.unfinalized = 11
+    assert "no finalized block from 2 on yet; --latest" in ask(code=1).err
+
+
 def test_a_beginning_behind_the_first_batch_is_told(ask):
     assert "batch 1 should come now" in ask("--from-block", 4, code=1).err
     assert "no finalized block from 99 on yet; --latest" in ask("--from-block", 99, code=1).err

@@ -39,7 +39,7 @@ def chain():
 async def read(chain, inbox=None, blocks=None):
     deriver, found = BatchDeriver(chain.committee.chain, INBOX), list[DerivedBlock]()
     l1_blocks = blocks or range(chain.last_block + 1)
-    told = [item async for item in derive_all(deriver, inbox or chain, chain, l1_blocks, found.append)]
+    told = [item async for item in derive_all(deriver, chain, inbox or chain, chain, l1_blocks, found.append)]
     return found, told
 
 
@@ -63,7 +63,7 @@ async def test_the_l1_is_read_page_by_page(chain):
     reader = Far(moved.run, moved.batches)
     found, _ = await read(reader)
     assert len(found) == 6
-    assert reader.asked == [(0, 2047), (2048, 4095), (4096, far + 1)]
+    assert reader.asked == [(0, 511), (512, 1023), (1024, far + 1)]
 
 
 async def test_an_event_that_is_left_out_is_missed(chain):
@@ -72,8 +72,27 @@ async def test_an_event_that_is_left_out_is_missed(chain):
             return [item for item in await super().committed(first_block, last_block) if item is not self.batches[gone]]
 
     for gone in range(4):
-        with pytest.raises(WrongBatch, match="should come now" if gone < 3 else "but the Inbox has 4 batches"):
+        with pytest.raises(WrongBatch, match="should come now" if gone < 3 else "do not lead to batch 4"):
             await read(chain, Forgetful(chain.run, chain.batches))
+
+
+async def test_reading_may_end_before_the_newest_batch(chain):
+    for end in range(chain.last_block + 1):
+        found, told = await read(chain, blocks=range(end + 1))
+        assert told[-1].next_index - 1 == sum(item.block_number <= end for item in chain.batches)
+        assert told[-1].batch_count == 4
+        assert len(found) == sum(height <= end for height in (3, 6, 6, 9, 9, 12))
+
+
+async def test_the_batches_that_follow_must_lead_to_the_newest_one(chain):
+    class Forgetful(CommittedChain):
+        async def committed(self, first_block, last_block):
+            found = await super().committed(first_block, last_block)
+            return [item for item in found if item is not self.batches[gone] or last_block <= 3]
+
+    for gone in range(1, 4):
+        with pytest.raises(WrongBatch, match="should come now" if gone < 3 else "do not lead to batch 4"):
+            await read(chain, Forgetful(chain.run, chain.batches), range(4))
 
 
 async def test_a_beginning_that_is_too_late_is_told(chain):
