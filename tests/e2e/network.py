@@ -21,7 +21,7 @@ from typing import Any
 import trio
 
 from consensus.genesis import Genesis
-from sequencer.cli.homes import NetworkPlan, make_network, validator_home
+from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, make_network, validator_home
 from sequencer.client.client import SequencerClient
 from sequencer.client.errors import ClientError
 from sequencer.keys.genesis_file import load_genesis
@@ -189,6 +189,7 @@ class Network:
         *,
         settings: Mapping[str, Any] | None = None,
         namespaces: Sequence[tuple[int, str]] = NAMESPACES,
+        l1_chain_id: int = 0,
     ) -> None:
         """Makes the homes; nothing runs yet. `settings` are set in every configuration file."""
         self.directory = directory
@@ -207,7 +208,7 @@ class Network:
                 "p2p.peers": [peer for peer in peers if peer["index"] != index],
             }
             of_all.append({**own, **(settings or {})})
-        make_network(directory, NetworkPlan("e2e", namespaces, of_all))
+        make_network(directory, NetworkPlan("e2e", namespaces, of_all, DEVNET_ANCHOR_STEP, l1_chain_id))
         self.chain = load_genesis(validator_home(directory, 0) / "config" / "genesis.toml")
         self.nodes = [
             Node(index, validator_home(directory, index), self.chain, self.host, ports[index]) for index in range(count)
