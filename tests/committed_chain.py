@@ -54,6 +54,7 @@ class CommittedChain:
     held: dict[int, bytes] = field(default_factory=dict)
     asked: list[tuple[int, int]] = field(default_factory=list)
     unfinalized: int = 0  # so many of the newest blocks
+    inbox: bytes = INBOX
 
     @property
     def committee(self) -> Committee:
@@ -74,7 +75,7 @@ class CommittedChain:
         head, block = self._head(), self.run.results[last - 1].block
         return L1Batch(
             l1_chain_id=self.committee.chain.l1_chain_id,
-            inbox=INBOX,
+            inbox=self.inbox,
             index=head.next_index,
             first=Height(head.next_height),
             last=Height(last),

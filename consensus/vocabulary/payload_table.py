@@ -200,7 +200,7 @@ def _check_block(block: PayloadBlock, indices: dict[NamespaceId, NamespaceIndex]
 
 
 def _read_list(reader: Reader, item_bytes_min: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
-    return reader.sequence(reader.remaining // item_bytes_min, item)
+    return reader.sequence(min(reader.remaining // item_bytes_min, limits.PAYLOAD_RUNS_MAX), item)
 
 
 def _read_run(reader: Reader) -> PayloadRun:
