@@ -8,9 +8,9 @@ u32, length u32) for each segment of the body; a segment is all bytes of one nam
 own if at all. So a rollup decompresses only its own.
 
 Invariants:
-1. The index lists exactly the table's namespaces, rising; segments lie one behind the other and fill the body.
+1. The index lists exactly the table's namespaces, rising; segments lie one behind the other and fill the body ▲.
 2. A segment's uncompressed size is the sum of its runs in the table: it is known and bounded before anything is
-   decompressed, and decompressing stops there. Nothing follows a zlib stream within its segment.
+   decompressed, and decompressing stops there ▲. Nothing follows a zlib stream within its segment.
 3. An uncompressed payload is a pure function of table and bytes. A zlib stream is not: compare what it holds.
 4. A payload of several blocks is at most PAYLOAD_BYTES_MAX uncompressed, and so is every compressed one; a block that
    is longer than that stands alone in an uncompressed payload of at most PAYLOAD_BLOCK_BYTES_MAX.

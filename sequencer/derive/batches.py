@@ -5,8 +5,8 @@ Refuses to do: I/O of any kind; the shell (`reading.py`) asks the L1 and nodes.
 
 Invariants:
 1. Nothing is used of a batch that is not the next one, names another L1, contract or epoch, or lacks a quorum's valid
-   signature: the contract's word is not enough.
-2. A payload is used only if its SHA-256 is the certified one.
+   signature: the contract's word is not enough ▲.
+2. A payload is used only if its SHA-256 is the certified one ▲.
 3. Rebuilding never halts on certified content. What an honest quorum cannot have signed is a fault: it is reported, and
    what happens instead is fixed, so that everyone who rebuilds has the same. A payload that does not decode, or is of
    other heights, holds nothing. A segment that does not decompress, and one of a namespace that the genesis does not

@@ -6,7 +6,7 @@ Refuses to do: judge a batch (`batches.py`), or keep blocks: whoever calls takes
 Invariants:
 1. One page of events and one payload are held at a time.
 2. Reading ends at one L1 block that is chosen first. At the end the Inbox is asked for its newest batch: those between
-   must lead to it, index by index and hash by hash, so that an endpoint that leaves out events is found out. It is
+   must lead to it, index by index and hash by hash, so that an endpoint that leaves out events is found out ▲. It is
    asked as of now, since a node may not know any more what it was earlier.
 3. Payloads are hashed, decoded and rebuilt in a thread.
 """

@@ -41,9 +41,9 @@ def load_all() -> list[Mutant]:
 
 
 def copy_tree(target: Path) -> None:
-    """What a mutant needs to run its test: the protocol core, the tests and the project file."""
+    """What a mutant needs to run its test: the code that has mutants, the tests and the project file."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.patch", "bench", "e2e", "integration", "vectors")
-    for name in ("consensus", "tests"):
+    for name in ("consensus", "sequencer", "tests"):
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", target)
 
