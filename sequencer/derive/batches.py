@@ -115,7 +115,7 @@ class BatchDeriver:
     def derive(self, certificate: BatchCertificate, data: bytes, emit: Callable[[DerivedBlock], None]) -> DerivedBatch:
         """Makes the blocks of the next batch, whose payload is `data`; `emit` gets each, by namespace and height.
 
-        Raises `WrongBatch` as `check`, and if the data is not the certified one. Some 10 ms per MB.
+        Raises `WrongBatch` as `check`, and if the data is not the certified one. Some 15 ms per MB.
         """
         self.check(certificate)
         batch = certificate.batch
