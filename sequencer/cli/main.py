@@ -24,6 +24,7 @@ from sequencer.cli import (
     genesis,
     init,
     keys,
+    l1,
     namespace,
     peers,
     start,
@@ -54,6 +55,7 @@ app.command("status")(status.status)
 app.add_typer(keys.app, name="keys")
 app.add_typer(genesis.app, name="genesis")
 app.add_typer(config.app, name="config")
+app.add_typer(l1.app, name="l1")
 app.add_typer(tx.app, name="tx")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(validators.app, name="validators")

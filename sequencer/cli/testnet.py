@@ -33,6 +33,10 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "testnet",
+    l1_chain_id: Annotated[
+        int,
+        typer.Option("--l1-chain-id", min=0, max=2**64 - 1, help="Chain id of the L1 to commit to; 0: none."),
+    ] = 0,
     preset: PresetOption = None,
     settings: SetOption = None,
     if_absent: Annotated[bool, typer.Option("--if-absent", help="Leave a network that is there as it is.")] = False,
@@ -52,7 +56,7 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
     if summary is None:
         namespaces = [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES
         settings_of_all = _settings_of_all(_addresses(address, validators), read_settings(preset, settings))
-        summary = _make(output, NetworkPlan(name, namespaces, settings_of_all))
+        summary = _make(output, NetworkPlan(name, namespaces, settings_of_all, l1_chain_id=l1_chain_id))
     fields: dict[str, Any] = {
         "name": summary.name,
         "chain_id": summary.chain_id,

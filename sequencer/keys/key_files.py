@@ -104,10 +104,20 @@ def create_key(keys_dir: Path, kind: KeyKind, secret: bytes) -> Path:
 
 
 def load_secret(keys_dir: Path, kind: KeyKind) -> bytes:
-    """Reads a secret. Raises `KeyFileError` if it is missing, exposed or malformed."""
+    """Reads a secret of a home. Raises `KeyFileError` if it is missing, exposed or malformed."""
     path = key_path(keys_dir, kind)
     try:
         _require_mode(keys_dir, keys_dir.stat(), forbidden=0o022, remedy="700")
+    except FileNotFoundError as error:
+        raise KeyFileError(f"{path} is missing; `sequencer keys new` makes it") from error
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from error
+    return load_secret_file(path, kind)
+
+
+def load_secret_file(path: Path, kind: KeyKind) -> bytes:
+    """Reads a secret from a file anywhere. Raises `KeyFileError` if it is missing, exposed or malformed."""
+    try:
         # Non-blocking, so that a named pipe in the key's place cannot hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:

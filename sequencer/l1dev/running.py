@@ -79,14 +79,13 @@ class AnvilOptions:
 async def start_kept(binary: Path, options: AnvilOptions, log_file: Path) -> "Anvil":
     """Starts an anvil with a state directory, on its newest whole state.
 
-    Raises `OSError` or `L1DevError`, as `PortTaken` where another process would answer in its place.
+    Raises `OSError` or `L1DevError`.
     """
     if options.state is None:
         raise ValueError("an anvil that is kept has a state directory")
     held = await options.state.lock()
     try:
         options.state.recover()
-        _require_free(options.host, options.port)
         return Anvil(binary, options, log_file, (held,))
     finally:
         os.close(held)
@@ -96,10 +95,12 @@ class Anvil:
     """One anvil process."""
 
     def __init__(self, binary: Path, options: AnvilOptions, log_file: Path, held: Sequence[int] = ()) -> None:
-        """Starts it, its output appended to `log_file`. Call from the main thread. Raises `OSError`.
+        """Starts it, its output appended to `log_file`. Call from the main thread.
 
+        Raises `OSError`, and `PortTaken` where another process would answer in its place.
         `held`: descriptors that stay open in the process, such as the lock of its state directory.
         """
+        _require_free(options.host, options.port)
         self.options = options
         self.log_file = log_file
         self._port = options.port or None

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sequencer.l1dev.anvil import find_anvil
-from sequencer.l1dev.errors import AnvilMissing, L1Died
+from sequencer.l1dev.errors import AnvilMissing, L1Died, PortTaken
 from sequencer.l1dev.running import Anvil, AnvilOptions
-from tests.anvil import EVERY_SECOND, PATIENCE_S, POLL_S, RICH_ADDRESS
+from sequencer.l1dev.state import StateDirectory
+from tests.anvil import PATIENCE_S, POLL_S, RICH_ADDRESS
 
 pytestmark = pytest.mark.e2e
 STRANGER = b"\x01" * 20
@@ -41,9 +42,12 @@ async def test_it_is_ready_once_it_answers_and_stops_in_order(tmp_path):
 
 
 async def test_one_that_cannot_start_says_why(make_anvil, tmp_path):
-    taken = make_anvil(**EVERY_SECOND).port
-    anvil = Anvil(find_anvil(), AnvilOptions(port=taken), tmp_path / "log")
-    with pytest.raises(L1Died, match="in use"):
+    with pytest.raises(PortTaken, match="in use"):
+        Anvil(find_anvil(), AnvilOptions(port=make_anvil().port), tmp_path / "log")
+    state = StateDirectory(tmp_path)
+    state.state_file.write_text("{")
+    anvil = Anvil(find_anvil(), AnvilOptions(state=state), tmp_path / "log")
+    with pytest.raises(L1Died, match="failed to parse json"):
         await anvil.until_ready()
 
 

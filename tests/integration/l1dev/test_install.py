@@ -108,5 +108,7 @@ def test_a_machine_without_a_package_is_told_so(machine, monkeypatch):
 
 
 def test_another_command_is_a_fault_of_usage(capsys):
-    assert main(["remove"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["remove"])
+    assert ended.value.code == 2
     assert "usage" in capsys.readouterr().err
