@@ -30,9 +30,7 @@ async def run_scenario(network, anvil, *, load_s, l1_away_s, victims):
     """`victims`: validator and failpoint, in turn; each is started again while others take over its turn."""
     record = await give_l1(network, anvil)
     nodes = network.nodes
-    arms = dict(victims)
-    for node in nodes:
-        node.start(*(("--failpoint", arms[node.index]) if node.index in arms else ()))
+    network.start()
     await network.until_ready()
     ledger = Ledger(network.chain)
     async with trio.open_nursery() as nursery:
@@ -43,6 +41,8 @@ async def run_scenario(network, anvil, *, load_s, l1_away_s, victims):
         started = trio.current_time()
         for index, point in victims:
             victim = nodes[index]
+            await victim.stop()
+            victim.start("--failpoint", point)
             code = await victim.until_ended(600)
             assert code == -signal.SIGKILL, (point, code)
             posted = (await l1_of(nodes[3])).batch_index
