@@ -30,10 +30,10 @@ FEE_WEI = 10**11
 ASKS_MAX = 10_000
 
 
-def on_l1(stakes: Iterable[int]) -> Committee:
-    """A committee whose genesis names the development L1."""
+def on_l1(stakes: Iterable[int], l1_chain_id: int = L1_CHAIN_ID) -> Committee:
+    """A committee whose genesis names this L1, or the development L1."""
     committee = Committee(tuple(stakes))
-    committee.chain = replace(committee.chain, l1_chain_id=L1_CHAIN_ID)
+    committee.chain = replace(committee.chain, l1_chain_id=l1_chain_id)
     return committee
 
 
@@ -56,6 +56,7 @@ class Desk:
         self.anvil = anvil
         self.committee = committee
         self.chain = committee.chain
+        self.l1_chain_id = anvil.options.chain_id
         self.deployed = self.send(None, deploy_data(self.chain))
         assert self.deployed.receipt.status == 1
         assert self.deployed.receipt.created is not None
@@ -66,7 +67,7 @@ class Desk:
         """The batch that follows, of so many heights."""
         first, label = self.head.next_height, f"{self.head.next_index}"
         return L1Batch(
-            l1_chain_id=L1_CHAIN_ID,
+            l1_chain_id=self.l1_chain_id,
             inbox=self.address,
             index=self.head.next_index,
             first=Height(first),
@@ -93,7 +94,7 @@ class Desk:
     def send(self, to: bytes | None, data: bytes, gas: int = GAS_MAX) -> Sent:
         """A transaction of anvil's first account, mined; it may be reverted."""
         nonce = int(self.anvil.ask("eth_getTransactionCount", to_hex(RICH_ADDRESS), "latest"), 16)
-        terms: dict[str, Any] = {"chain_id": L1_CHAIN_ID, "nonce": nonce, "data": data, "gas": gas}
+        terms: dict[str, Any] = {"chain_id": self.l1_chain_id, "nonce": nonce, "data": data, "gas": gas}
         terms |= {"max_fee_wei": FEE_WEI, "priority_fee_wei": 1}
         signed = sign_deployment(RICH_SECRET, **terms) if to is None else sign_commit(RICH_SECRET, to=to, **terms)
         self.anvil.ask("eth_sendRawTransaction", to_hex(signed.raw))

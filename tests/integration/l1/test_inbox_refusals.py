@@ -12,7 +12,9 @@ from consensus.bls import aggregate
 from consensus.numbers import ZERO_HASH, Epoch
 from consensus.signing import Domain, sha256
 from consensus.vocabulary.l1_batch import DataKind
+from sequencer.l1.inbox import deploy_data
 from sequencer.l1dev.running import L1_CHAIN_ID
+from tests.anvil import start_anvil
 from tests.inbox_desk import Desk, on_l1
 from tests.inbox_model import CALLDATA, DATA_BYTES_MAX, FIELD_NAMES, INFINITY, Call, InboxModel, call_of
 from tests.l1_points import negated, off_curve, outside_subgroup, raised
@@ -184,6 +186,25 @@ def test_the_twin_contract_takes_no_certificate_of_this_one(l1, desk):
     assert twin.refusal(call_of(certificate).encode()) == "bad signature"
     swapped = replace(certificate, batch=replace(certificate.batch, data_kind=DataKind.CALLDATA))
     assert desk.refusal(call_of(swapped, b"payload").encode()) == "bad signature"
+
+
+def test_a_certificate_of_the_same_contract_on_another_l1_is_of_no_use(tmp_path):
+    anvils = [start_anvil(tmp_path, f"l1-{chain_id}", chain_id=chain_id) for chain_id in (77, 78)]
+    try:
+        here, there = (Desk(anvil, on_l1([1, 1], anvil.options.chain_id)) for anvil in anvils)
+        # The second contract of the same account has the same address on both, and is told the same chain id.
+        code = deploy_data(there.chain).replace(there.chain.chain_id, here.chain.chain_id)
+        here.address = here.send(None, deploy_data(here.chain)).receipt.created or b""
+        there.address = there.send(None, code).receipt.created or b""
+        assert here.address == there.address
+        there.chain, there.head = here.chain, here.head
+        certificate = here.certify(here.batch())
+        assert there.refusal(call_of(certificate).encode()) == "bad signature"
+        assert there.commit(there.certify(there.batch())).receipt.status == 1
+        assert here.commit(certificate).receipt.status == 1
+    finally:
+        for anvil in anvils:
+            anvil.kill()
 
 
 @a_few
