@@ -22,6 +22,7 @@ from consensus.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Domain, require
 from consensus.validators import Validator, ValidatorSet
 
 GENESIS_VERSION = 1
+L1_DATA_MAX = 2
 _NAMESPACE_RESERVED = 2**63
 _CERTIFICATE_BODY_BYTES_MAX = 128  # a vote body or a timeout body
 
@@ -188,6 +189,10 @@ def _check_shape(genesis: Genesis) -> list[str]:
         problems.append(f"lane_report_batches is 1 to min(64, 1024/n) = {batches_max}")
     if p.attest_ms < 1 or p.anchor_step < 1:
         problems.append("attest_ms and anchor_step are at least 1")
+    if not limits.COMMIT_BYTES_FLOOR <= p.commit_bytes_max <= limits.COMMIT_BYTES_CEILING:
+        problems.append(f"commit_bytes_max is {limits.COMMIT_BYTES_FLOOR} to {limits.COMMIT_BYTES_CEILING}")
+    if p.l1_data > L1_DATA_MAX:
+        problems.append(f"l1_data is 0 to {L1_DATA_MAX}")
     return problems
 
 

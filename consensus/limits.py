@@ -21,6 +21,9 @@ LANE_REPORT_BATCHES_CEILING = 64  # per lane; a genesis takes min(64, 1,024 / n)
 LANE_REPORT_TOTAL = 1_024  # batches in one report over all lanes, so that a report stays below about 50 kB
 AHEAD_BATCHES_MAX = 64  # batches of one lane buffered ahead of a gap
 
+COMMIT_BYTES_FLOOR = 1_024  # a genesis may not set COMMIT_BYTES_MAX below a block's entry in a payload's table
+COMMIT_BYTES_CEILING = 120_000  # nor above what the Inbox takes; L1 nodes relay transactions of at most 128 KiB
+
 VIEWS_AHEAD = 10  # votes are kept for views from view − 1 to view + 10
 TIPS_UNCOMMITTED_MAX = 1_024  # tips kept in memory beyond the committed chain
 TIMESTAMP_MS_MAX = 2**53 - 1  # times are JSON numbers; a far-future clock cannot overflow a later sum

@@ -258,7 +258,7 @@ class L1Section(_Section):
         default=10.0,
         ge=0,
         le=86_400,
-        description="with the genesis's l1_data at 0, data older than this is committed as held, not in calldata",
+        description="where l1_data is prefer (genesis), data older than this is committed as held, not in calldata",
     )
 
     @field_validator("url")

@@ -78,6 +78,9 @@ def test_contradictions_are_named(chain: Genesis, change: dict[str, Any], messag
         ({"lane_report_batches": 0}, "lane_report_batches"),
         ({"lane_report_batches": 65}, "lane_report_batches"),
         ({"attest_ms": 0}, "attest_ms"),
+        ({"commit_bytes_max": 1_023}, "commit_bytes_max"),
+        ({"commit_bytes_max": 120_001}, "commit_bytes_max"),
+        ({"l1_data": 3}, "l1_data"),
         ({"anchor_step": 0}, "anchor_step"),
     ],
 )
