@@ -28,7 +28,7 @@ from consensus.errors import InvalidObject
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_EPOCH, BlockId, Epoch, Hash, Height, ValidatorIndex
 from consensus.vocabulary.l1_batch import BatchCertificate, DataKind, L1Batch
-from sequencer.l1.errors import L1AnswerTooLarge, L1Refused, MalformedL1Answer, WrongInbox
+from sequencer.l1.errors import ExecutionReverted, L1AnswerTooLarge, L1Refused, MalformedL1Answer, WrongInbox
 from sequencer.l1.json_rpc import L1Client
 from sequencer.l1.points import aggregate_key_to_l1, key_to_l1, signature_from_l1, signature_to_l1
 from sequencer.l1.shapes import ADDRESS_BYTES, BlockTag, L1Log
@@ -138,8 +138,7 @@ class Inbox:
 
     async def head(self, block: int | BlockTag = "latest") -> InboxHead:
         """What the next commit must follow on, as of `block`. Raises `WrongInbox` where there is no Inbox (yet)."""
-        answer = await self.client.call(self.address, _HEAD_SELECTOR, block)
-        return InboxHead(*self._decode(_HEAD_TYPES, answer))
+        return InboxHead(*await self._view(_HEAD_SELECTOR, _HEAD_TYPES, block))
 
     async def identity(self) -> tuple[Hash, Epoch]:
         """The chain and the epoch whose validators the contract knows."""
@@ -180,8 +179,8 @@ class Inbox:
 
     async def _ask_constants(self) -> _Constants:
         if self._constants is None:
-            answer = await self.client.call(self.address, _IDENTITY_SELECTOR)
-            chain_id, epoch, count, validator_set, deployed_block = self._decode(_IDENTITY_TYPES, answer)
+            answered = await self._view(_IDENTITY_SELECTOR, _IDENTITY_TYPES, "latest")
+            chain_id, epoch, count, validator_set, deployed_block = answered
             if not 1 <= count <= VALIDATORS_MAX:
                 raise WrongInbox(f"it says that it has {count} validators")
             account = bytes.fromhex(validator_set[2:])
@@ -189,12 +188,13 @@ class Inbox:
             self._constants = _Constants(Hash(chain_id), Epoch(epoch), count, account, deployed_block, l1_chain_id)
         return self._constants
 
-    def _decode(self, types: tuple[str, ...], answer: bytes) -> tuple[Any, ...]:
-        if len(answer) != 32 * len(types):
-            raise WrongInbox("there is no Inbox")
+    async def _view(self, selector: bytes, types: tuple[str, ...], block: int | BlockTag) -> tuple[Any, ...]:
         try:
+            answer = await self.client.call(self.address, selector, block)
+            if not answer:
+                raise WrongInbox("there is no contract")
             return decode(types, answer)
-        except DecodingError as error:
+        except (ExecutionReverted, DecodingError) as error:
             raise WrongInbox("something else than an Inbox answers") from error
 
     def _read_all(self, logs: list[L1Log], constants: _Constants) -> list[CommittedBatch]:

@@ -212,10 +212,12 @@ def test_an_inbox_of_another_chain_or_none_is_the_operators_to_mend(l1, desk):
     with pytest.raises(WrongInbox, match="keys"):
         lying.with_inbox(lambda inbox: check(inbox, desk.chain))
 
-    desk.address = b"\x01" * 20
-    for ask in (lambda inbox: inbox.head(), lambda inbox: inbox.identity(), lambda inbox: inbox.committed(0, 1)):
-        with pytest.raises(WrongInbox, match="no Inbox"):
-            desk.with_inbox(ask)
+    something_else = desk.send(None, forwarder(desk.address[::-1])).receipt.created or b""
+    one_that_refuses = desk.send(None, STORE + bytes.fromhex("5f5ffd")).receipt.created or b""
+    for desk.address in (b"\x01" * 20, something_else, one_that_refuses):
+        for ask in (lambda inbox: inbox.head(), lambda inbox: inbox.identity(), lambda inbox: inbox.committed(0, 1)):
+            with pytest.raises(WrongInbox, match=r"no contract|something else"):
+                desk.with_inbox(ask)
 
 
 def constructor_refusal(desk: Desk, code: bytes) -> str | None:
