@@ -10,7 +10,11 @@ ENV PATH=/opt/sequencer/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# The locked packages first, since they change seldom: every file is checked against its hash before it is built or used.
+# Anvil, the development L1, comes from npm, which PyPI has; its hash is pinned. Nothing else is needed of the project.
+COPY sequencer/__init__.py sequencer/
+COPY sequencer/l1dev sequencer/l1dev
+RUN python -m sequencer.l1dev install
+# The locked packages next, since they change seldom: every file is checked against its hash before it is built or used.
 COPY requirements.lock ./
 RUN pip wheel --quiet --use-pep517 --require-hashes --wheel-dir /wheels --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -34,9 +38,10 @@ ENV PATH=/opt/sequencer/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 1000:1000
 WORKDIR /var/lib/sequencer
-# A shared library that this stage lacks ends the build here and not a validator later.
-RUN python -c "import sequencer.node.node"
-# peers, JSON-RPC, metrics
-EXPOSE 9000 8645 9464
+# A shared library that this stage lacks ends the build here and not a validator, or the L1, later.
+RUN python -c "import sequencer.node.node" \
+    && "$(python -m sequencer.l1dev install)" --version
+# peers, JSON-RPC, metrics, JSON-RPC of a development L1
+EXPOSE 9000 8645 9464 8545
 ENTRYPOINT ["sequencer"]
 CMD ["--help"]

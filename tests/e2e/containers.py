@@ -21,7 +21,7 @@ COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"
 VALIDATORS = tuple(f"validator-{index}" for index in range(4))
 PATIENCE_S = 600.0
 RPC_PORT = 8645
-_PUBLISHED = re.compile(r"127\.0\.0\.1:\d+:8645")
+_PUBLISHED = re.compile(r"127\.0\.0\.1:\d+:(8645|8545)")
 
 
 def find_compose() -> tuple[str, ...]:
@@ -48,8 +48,8 @@ class Containers:
         self.genesis_file = directory / "genesis.toml"
         self._home = home
         file = directory / "as-run.yml"
-        text, count = _PUBLISHED.subn("127.0.0.1::8645", source.read_text())
-        assert count == len(VALIDATORS)
+        text, count = _PUBLISHED.subn(r"127.0.0.1::\1", source.read_text())
+        assert count in {len(VALIDATORS), len(VALIDATORS) + 1}  # an L1 may be published, too
         file.write_text(text)
         self._command = (
             *find_compose(),
