@@ -1,6 +1,7 @@
 """Asks validators for shares of a batch until a quorum has signed.
 
-Responsible for: asking all peers each second, checking every share in a thread, and stopping at the first quorum.
+Responsible for: asking each peer until it has signed, a second after its last answer, checking every share in a thread,
+and stopping at the first quorum.
 Refuses to do: choose what is certified, or believe a signature it has not checked.
 
 Invariants:
@@ -29,9 +30,9 @@ from sequencer.settlement.sharing import ShareAnswer, ShareRequest, Word
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 RETRY_S = 1.0
-REQUEST_TIMEOUT_MS = 15_000
+REQUEST_TIMEOUT_MS = 30_000
 ANSWER_BYTES_MAX = 1_024
 
 _log = structlog.get_logger("settlement")
@@ -54,29 +55,32 @@ class Certifying:
         round_ = _Round(self._chain, batch)
         started = trio.current_time()
         with trio.move_on_after(TIMEOUT_S):
-            own = await self._sharing.answer(request)
-            await round_.take(self._index, own)
-            while not round_.has_quorum and not is_outdated():
-                with trio.move_on_after(RETRY_S):
-                    await self._ask_all(request, round_)
-                    if not round_.has_quorum:
-                        await trio.sleep_forever()
-        if not round_.has_quorum:
+            await round_.take(self._index, await self._sharing.answer(request))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, is_outdated, nursery.cancel_scope)
+                for peer in self._host.peers():
+                    nursery.start_soon(self._keep_asking, ValidatorIndex(peer.index), request, round_)
+                await round_.certified.wait()
+                nursery.cancel_scope.cancel()
+        if not round_.certified.is_set():
             raise NoQuorum(dict(round_.answers))
         certificate = await trio.to_thread.run_sync(round_.certificate)
         self._metrics.observe(table.SETTLEMENT_CERTIFYING, trio.current_time() - started)
         return certificate
 
-    async def _ask_all(self, request: ShareRequest, round_: "_Round") -> None:
-        """Asks everybody who has not signed; returns when all have answered or a quorum has signed."""
-        async with trio.open_nursery() as nursery:
-            for peer in self._host.peers():
-                if peer.connected and ValidatorIndex(peer.index) not in round_.shares:
-                    nursery.start_soon(self._ask, ValidatorIndex(peer.index), request, round_, nursery.cancel_scope)
+    async def _watch(self, is_outdated: Callable[[], bool], scope: trio.CancelScope) -> None:
+        while not is_outdated():  # noqa: ASYNC110 (a look at the L1 may change it without a word to us)
+            await trio.sleep(RETRY_S)
+        scope.cancel()
 
-    async def _ask(
-        self, peer: ValidatorIndex, request: ShareRequest, round_: "_Round", scope: trio.CancelScope
-    ) -> None:
+    async def _keep_asking(self, peer: ValidatorIndex, request: ShareRequest, round_: "_Round") -> None:
+        """Asks one validator until it has signed. A slow one is let finish: packing a long range takes seconds."""
+        while peer not in round_.shares:
+            if any(status.index == peer and status.connected for status in self._host.peers()):
+                await self._ask(peer, request, round_)
+            await trio.sleep(RETRY_S)
+
+    async def _ask(self, peer: ValidatorIndex, request: ShareRequest, round_: "_Round") -> None:
         try:
             body = await self._host.request(
                 peer,
@@ -92,8 +96,6 @@ class Certifying:
             reason = "malformed" if isinstance(error, DecodeError) else "bad_share"
             _log.warning("peer_fault", peer=peer, reason=reason)
             self._host.accuse(peer, PeerFault(reason))
-        if round_.has_quorum:
-            scope.cancel()
 
 
 class _Round:
@@ -104,11 +106,7 @@ class _Round:
         self._batch = batch
         self.shares: dict[ValidatorIndex, bytes] = {}
         self.answers: Counter[str] = Counter()
-
-    @property
-    def has_quorum(self) -> bool:
-        """Whether enough stake has signed."""
-        return self._chain.validator_set.is_quorum(self.shares)
+        self.certified = trio.Event()  # a quorum has signed
 
     async def take(self, validator: ValidatorIndex, answer: ShareAnswer) -> None:
         """Counts an answer, and its signature for our batch once it is checked. Raises `InvalidObject`."""
@@ -121,6 +119,8 @@ class _Round:
         share = BatchShare(self._batch, validator, signature)
         await trio.to_thread.run_sync(share.check, self._chain)
         self.shares[validator] = signature
+        if self._chain.validator_set.is_quorum(self.shares):
+            self.certified.set()
 
     def certificate(self) -> BatchCertificate:
         """The certificate of a quorum. Adds the points: run it in a thread."""

@@ -38,7 +38,9 @@ class IntentLog:
         self._database = database
         self._metrics = metrics
         stored = SettlementStore(database).list_attempts(ATTEMPTS_KEPT_MAX)
-        self._attempts = {entry.nonce: decode_whole(entry.record, Attempt.decode) for entry in reversed(stored)}
+        loaded = [decode_whole(entry.record, Attempt.decode) for entry in reversed(stored)]
+        # What was refused before a start is tried again after it: the operator has looked.
+        self._attempts = {attempt.nonce: attempt for attempt in loaded if attempt.state is not BatchState.REVERTED}
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -147,8 +147,7 @@ class Settlement:
             task_status.started()
             nursery.start_soon(self._run_following)
             nursery.start_soon(self._run_gauges)
-            if self._poster is not None:
-                nursery.start_soon(self._poster.run)
+            nursery.start_soon(self._poster.run if self._poster is not None else self._run_backlog)
 
     # answers
 
@@ -240,6 +239,12 @@ class Settlement:
     async def _run_following(self) -> None:
         await self._unposted.catch_up(self.follower.posted_height)
         await self.follower.run()
+
+    async def _run_backlog(self) -> None:
+        """What a poster does at each of its turns."""
+        while True:
+            await self.follower.until_looked()
+            await self._unposted.catch_up(self.follower.posted_height)
 
     async def _run_gauges(self) -> None:
         while True:
