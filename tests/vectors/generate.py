@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import chain_vectors, l1_vectors, object_vectors, primitive_vectors
+from tests.vectors import chain_vectors, l1_vectors, object_vectors, primitive_vectors, turn_vectors
 
 FOLDER = Path(__file__).parent
 FILES = {
@@ -22,6 +22,7 @@ FILES = {
     "namespace.json": chain_vectors.namespace,
     "receipt.json": chain_vectors.receipt,
     "l1.json": l1_vectors.l1,
+    "turn.json": turn_vectors.turn,
 }
 
 
