@@ -10,6 +10,7 @@ from tests.e2e.commands import Devnet, ask, is_alive, processes_of, run_command
 from tests.e2e.network import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+QUICK = ("--validators", "2", "--set", "l1.seal_age_s=0", "--set", "l1.poll_s=0.2")
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def start(tmp_path):
     started = []
 
     def run(*arguments):
-        started.append(Devnet(tmp_path / "net", "--base-port", "0", *arguments))
+        started.append(Devnet(tmp_path / "net", "--base-port", "0", *QUICK, *arguments))
         return started[-1]
 
     yield run
@@ -56,7 +57,7 @@ async def test_posted_settled_rebuilt_and_carried_on(start):
     assert [batch["index"] for batch in known] == list(range(1, len(known) + 1))
     expected = ["0x" + text.encode().hex() for text in ("one", "two")]
     assert await derived(first) == expected
-    check = await ask("l1", "check", "--home", home(first, 2))
+    check = await ask("l1", "check", "--home", home(first, 1))
     assert check["inbox"] == description["contracts"]["inbox"]
     assert check["next_index"] > len(known)
     assert await first.stop(signal.SIGINT) == 0
