@@ -7,7 +7,7 @@ Refuses to do: run an L1 (`devnet_l1.py`), or speak for homes that lie elsewhere
 Invariants:
 1. An Inbox is deployed only while no validator has data. After that the L1 must be the one that is remembered: it has
    the block that was final when the network last ran, and the Inbox.
-2. The record is written whole, and before any home names its Inbox.
+2. The record is written whole: which L1 it is before anything is sent there, its Inbox before any home names that.
 """
 
 import json
@@ -41,7 +41,7 @@ class L1Record:
     url: str
     chain_id: int
     is_own: bool  # an anvil that the devnet runs itself
-    inbox: str  # 0x and 40 hex digits
+    inbox: str = ""  # 0x and 40 hex digits; empty until it is deployed
     final_number: int = 0
     final_hash: str = ""
 
@@ -84,14 +84,16 @@ async def set_up(
                 f"the L1 has the chain id {l1_chain_id}, and the network's genesis names {chain.l1_chain_id}; name the "
                 "L1 that the network was made for, or make a new network"
             )
-        await _fill_accounts(client, homes, say)
         if record is None:
             _require_no_data(directory, homes)
-            inbox = await _deploy(client, chain, homes[0], say)
-            record = L1Record(url, l1_chain_id, is_own, to_hex(inbox))
-        else:
+            record = L1Record(url, l1_chain_id, is_own)
+            save_record(directory, record)
+        await _fill_accounts(client, homes, say)
+        if record.inbox:
             await _require_same(directory, client, chain, record)
-            record = replace(record, url=url)
+        else:
+            record = replace(record, inbox=to_hex(await _deploy(client, chain, homes[0], say)))
+        record = replace(record, url=url)
     except L1Error as error:
         raise CommandError(f"the L1 could not be prepared: {error}") from error
     save_record(directory, record)

@@ -22,12 +22,13 @@ STATE_NAME = "state.json"
 DRAFT_NAME = "draft.json"
 LOCK_NAME = "LOCK"
 LOCK_DEADLINE_S = 60.0
-# A save costs some 3 ms for each MB. The node keeps what is final, eight blocks behind: that must be saved by then.
-SAVE_INTERVAL_S = 1
+# A save costs some 3 ms for each MB. Nodes keep what is final, eight blocks behind: that must be saved by then.
+SAVE_INTERVAL_S = 2
 SAVE_INTERVAL_LARGE_S = 5
 LARGE_BYTES = 32 * 1024 * 1024
 _END = b'"historical_states":null}'  # anvil's last field; nothing before it can look like that
 _POLL_S = 0.1
+_PROMOTE_INTERVAL_S = 1.0
 
 
 class StateDirectory:
@@ -79,7 +80,7 @@ class StateDirectory:
     async def keep(self) -> None:
         """Makes every save the state soon after it was written. Runs until it is cancelled."""
         while True:
-            await trio.sleep(SAVE_INTERVAL_S)
+            await trio.sleep(_PROMOTE_INTERVAL_S)
             self.promote()
 
 

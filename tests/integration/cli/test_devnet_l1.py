@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import tomllib
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -155,3 +159,54 @@ def test_an_l1_that_is_not_there_is_one_message(start, wanted):
     assert devnet.process.wait(PATIENCE_S) == 2
     assert f"--l1 {wanted}" in devnet.shown()
     assert not (devnet.home / "validator-0").exists()
+
+
+class Strict(BaseHTTPRequestHandler):
+    """An L1 that gives no money away, in front of one that does."""
+
+    behind = ""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        question = json.loads(body)
+        if question["method"].startswith("anvil_"):
+            error = {"code": -32601, "message": "the method does not exist"}
+            answer = json.dumps({"jsonrpc": "2.0", "id": question["id"], "error": error}).encode()
+        else:
+            request = urllib.request.Request(self.behind, body, {"content-type": "application/json"})
+            with urllib.request.urlopen(request) as answered:
+                answer = answered.read()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def strict(make_anvil):
+    """An anvil and the address of a server in front of it."""
+    anvil = make_anvil(chain_id=77, block_time_s=1)
+    handler = type("StrictHere", (Strict,), {"behind": anvil.url})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield anvil, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_l1_that_gives_no_money_away_names_the_accounts_to_fund(start, strict):
+    anvil, url = strict
+    first = new(start, "--l1", url)
+    assert first.process.wait(PATIENCE_S) == 2
+    accounts = re.findall(r"^  0x([0-9a-f]{40})$", first.shown(), re.MULTILINE)
+    assert len(accounts) == 2
+    assert "start again" in first.shown()
+    anvil.fund(bytes.fromhex(accounts[0]))
+    second = start()
+    assert second.description()["l1"] == {"rpc": url, "chain_id": 77, "pid": None}
+    assert f"0x{accounts[1]} is empty" in second.shown()
