@@ -210,7 +210,7 @@ class Inbox:
                 signature_from_l1(signature),
                 constants.validator_count,
             )
-        except (DecodingError, InvalidObject, ValueError) as error:
+        except (DecodingError, InvalidObject, ValueError, OverflowError) as error:
             raise MalformedL1Answer(f"log {log.log_index} of block {log.block_number}: {error}") from error
         if len(log.topics) != 3 or int.from_bytes(log.topics[1], "big") != batch.index:
             raise MalformedL1Answer(f"log {log.log_index} of block {log.block_number} contradicts its topics")

@@ -168,9 +168,12 @@ class L1Client:
         )
 
     async def estimate_gas(self, to: bytes, data: bytes, *, sender: bytes | None = None) -> int:
-        """How much gas the call would take now. Raises `ExecutionReverted` with the contract's reason."""
+        """How much gas the call would take after the newest block, whatever is in the pool.
+
+        Raises `ExecutionReverted` with the contract's reason.
+        """
         call = _call(to, data, sender, None)
-        return await self._ask("eth_estimateGas", [call], lambda value: as_number(value, "gas"))
+        return await self._ask("eth_estimateGas", [call, "latest"], lambda value: as_number(value, "gas"))
 
     async def send_raw(self, raw: bytes) -> bytes:
         """Hands a signed transaction in and returns its hash; one that is there already is a success."""

@@ -6,12 +6,13 @@ Refuses to do: decide what may be signed (`sequencer/settlement/sharing.py`).
 
 Invariants:
 1. A share is synced before it leaves.
-2. One request of a peer is worked on at a time, and one of all peers in a thread; others are told to come back.
-3. What was packed for the last range is kept, since a poster asks every second until it has a quorum.
+2. One request of a peer is worked on at a time, at most every PACE_S, and one of all peers in a thread; others are told
+   to come back. So is a peer whose turn it is not by our own view: turns are kept by those who sign.
+3. What was packed for the last ranges is kept, since a poster asks until it has a quorum.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import trio
 
@@ -25,19 +26,15 @@ from sequencer.node.range_reader import RangeReader
 from sequencer.settlement.errors import MissingBlocks
 from sequencer.settlement.packing import PackedRange
 from sequencer.settlement.sharing import ShareAnswer, ShareRequest, Word, batches_to_sign, judge_place
+from sequencer.settlement.turn import may_commit, turn_order
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.database import Database
 from storage.settlement import SettlementStore
 
-
-@dataclass(slots=True)
-class _Kept:
-    """The newest packed range."""
-
-    first: Height
-    last: Height
-    packed: PackedRange
+PACE_S = 0.5
+TURN_SLACK_BLOCKS = 3  # by which L1 views of two validators may differ
+KEPT_MAX = 2  # packed ranges: of the poster whose turn it is, and of one that takes over
 
 
 class BatchSharing:
@@ -67,13 +64,17 @@ class BatchSharing:
         self._metrics = metrics
         self._asking: set[ValidatorIndex] = set()
         self._turn = trio.Lock()
-        self._kept: _Kept | None = None
+        self._asked_s: dict[ValidatorIndex, float] = {}
+        self._kept: OrderedDict[tuple[Height, Height], PackedRange] = OrderedDict()
 
     async def serve(self, peer: ValidatorIndex, body: bytes) -> bytes:
         """Answers a peer's request. Raises `DecodeError`."""
         request = ShareRequest.decode(body, self._chain.parameters.commit_bytes_max)
-        if peer in self._asking:
+        now_s = trio.current_time()
+        is_early = now_s < self._asked_s.get(peer, -PACE_S) + PACE_S or not self._has_turn(peer)
+        if peer in self._asking or is_early:
             return ShareAnswer(Word.BUSY).encode()
+        self._asked_s[peer] = now_s
         self._asking.add(peer)
         try:
             answer = await self.answer(request)
@@ -88,8 +89,10 @@ class BatchSharing:
         if word is not None:
             return ShareAnswer(word)
         async with self._turn:
+            if not await trio.to_thread.run_sync(self._reader.has_data, request.last):
+                return ShareAnswer(Word.MISMATCH)
             try:
-                packed = await self.packed(request.first, request.last)
+                packed = await self._packed(request.first, request.last)
             except MissingBlocks:
                 return ShareAnswer(Word.BEHIND)
             batches = await trio.to_thread.run_sync(self._batches, request, packed)
@@ -101,13 +104,22 @@ class BatchSharing:
             shares = await trio.to_thread.run_sync(self._sign_and_save, batches)
         return ShareAnswer(Word.SHARES, tuple((share.batch.data_kind, share.signature) for share in shares))
 
-    async def packed(self, first: Height, last: Height) -> PackedRange:
-        """The own packing of a range, kept for the next request. Raises `MissingBlocks`."""
-        kept = self._kept
-        if kept is None or (kept.first, kept.last) != (first, last):
-            packed = await trio.to_thread.run_sync(self._reader.pack, first, last)
-            kept = self._kept = _Kept(first, last, packed)
-        return kept.packed
+    async def _packed(self, first: Height, last: Height) -> PackedRange:
+        """The own packing of a range. Raises `MissingBlocks`."""
+        kept = self._kept.get((first, last))
+        if kept is None:
+            kept = self._kept[first, last] = await trio.to_thread.run_sync(self._reader.pack, first, last)
+            if len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        return kept
+
+    def _has_turn(self, peer: ValidatorIndex) -> bool:
+        """Whether a peer may commit the next batch now, give or take what two views of the L1 differ by."""
+        view = self._follower.view
+        if view is None:
+            return True
+        rank = turn_order(self._chain.validator_set, view.end.previous, view.end.next_index).index(peer)
+        return may_commit(rank, view.latest.number + TURN_SLACK_BLOCKS, view.last_commit_block, 0)
 
     def _judge(self, request: ShareRequest) -> Word | None:
         if not self._follower.is_reachable or self._follower.refusal is not None:

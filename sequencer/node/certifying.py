@@ -5,8 +5,8 @@ and stopping at the first quorum.
 Refuses to do: choose what is certified, or believe a signature it has not checked.
 
 Invariants:
-1. Whoever answers a share that is not valid is blamed; whoever says `mismatch` is counted and asked again: it may be
-   us.
+1. A share that is not valid and a `mismatch` are counted, and their sender is asked again: it may be us, or a wrong
+   configuration.
 2. It ends: with a certificate, with `NoQuorum` after TIMEOUT_S, or as soon as a validator says that the index is on the
    L1 and our own look agrees.
 """
@@ -92,10 +92,13 @@ class Certifying:
             await round_.take(peer, ShareAnswer.decode(body))
         except RequestFailed:
             round_.answers["no_answer"] += 1
-        except (DecodeError, InvalidObject) as error:
-            reason = "malformed" if isinstance(error, DecodeError) else "bad_share"
-            _log.warning("peer_fault", peer=peer, reason=reason)
-            self._host.accuse(peer, PeerFault(reason))
+        except InvalidObject:
+            # Perhaps its configuration names another Inbox: no reason to close a link that consensus needs.
+            round_.answers["bad_share"] += 1
+            _log.warning("bad_batch_share", validator=peer)
+        except DecodeError:
+            _log.warning("peer_fault", peer=peer, reason="malformed")
+            self._host.accuse(peer, PeerFault("malformed"))
 
 
 class _Round:

@@ -13,7 +13,7 @@ import trio
 
 from consensus.encoding import decode_whole
 from consensus.vocabulary.l1_batch import FIRST_INDEX
-from sequencer.l1.errors import L1Refused
+from sequencer.l1.errors import ExecutionReverted, L1Refused
 from sequencer.l1.json_rpc import L1Client
 from sequencer.node.l1_follower import L1Follower, L1View
 from sequencer.settlement.poster import Findings, fate
@@ -40,7 +40,10 @@ class IntentLog:
         stored = SettlementStore(database).list_attempts(ATTEMPTS_KEPT_MAX)
         loaded = [decode_whole(entry.record, Attempt.decode) for entry in reversed(stored)]
         # What was refused before a start is tried again after it: the operator has looked.
-        self._attempts = {attempt.nonce: attempt for attempt in loaded if attempt.state is not BatchState.REVERTED}
+        self._attempts = {
+            attempt.nonce: attempt.become(BatchState.PARKED) if attempt.state is BatchState.REVERTED else attempt
+            for attempt in loaded
+        }
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -61,12 +64,15 @@ class IntentLog:
         for attempt in self.attempts:
             if attempt.is_open:
                 await self._follow_one(attempt, view, l1_nonce)
+            elif attempt.nonce >= l1_nonce and attempt.state is not BatchState.FINALIZED:
+                # The L1 took its block back: its nonce has to be used by somebody, or nothing after it is ever mined.
+                await self._follow_one(attempt.become(BatchState.SENT), view, l1_nonce)
 
     async def send(self, attempt: Attempt) -> None:
         """Sends an open attempt, again or for the first time. Raises `L1Unreachable`."""
         try:
             await self._client.send_raw(attempt.raw)
-        except L1Refused as error:
+        except (L1Refused, ExecutionReverted) as error:
             _log.info("l1_refused_transaction", index=attempt.index, nonce=attempt.nonce, detail=str(error))
             return
         if attempt.state is BatchState.INTENT:
@@ -74,6 +80,8 @@ class IntentLog:
 
     async def _follow_one(self, attempt: Attempt, view: L1View, l1_nonce: int) -> None:
         receipt = await self._client.receipt(attempt.transaction)
+        if receipt is not None and receipt.block_number > view.latest.number:
+            return  # our look is older
         record = self._follower.batch(attempt.index) if attempt.index >= FIRST_INDEX else None
         found = Findings(
             succeeded=receipt.status == 1 if receipt is not None else None,

@@ -10,10 +10,11 @@ Invariants:
    read again whenever the newest known block is no longer part of the L1.
 2. An L1 that lacks what is stored, or an Inbox of another chain, is refused: at a start with `OtherL1` (the operator
    must choose), later by following it no further while the chain goes on without an L1.
-3. The L1 being away is no fault: it is logged once, counted, and asked again.
+3. The L1 being away, lagging or without a part of its log is no fault: it is logged once, counted, and asked again. A
+   page of the log is taken whole or not at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -40,9 +41,10 @@ from storage.keyspace import Puts
 from storage.settlement import L1Cursor, SettlementStore
 
 PAGE_BLOCKS = 128  # L1 blocks per request for logs: at six batches of 120 kB in each some 90 MB
+NUMBER_MAX = 2**63 - 1  # of an L1 block that can be stored
 CURSOR_BLOCKS = 100  # the cursor moves at least so often, also without batches
 RECENT_BATCHES_MAX = 4_096  # in L1 blocks that are not final; at one per block far more than any L1 leaves open
-FIRST_LOOK_TIMEOUT_S = 10.0
+FIRST_LOOK_TIMEOUT_S = 3.0
 
 _log = structlog.get_logger("l1")
 
@@ -85,7 +87,7 @@ class L1Follower:
         self._moved = moved
         self._metrics = metrics
         self._anchor = NO_ANCHOR
-        self._latest: L1Block | None = None
+        self._known: L1Block | None = None  # the log has been read up to here
         self._recent: list[BatchRecord] = []
         self._stored = self._load_newest()
         self._is_checked = False
@@ -139,7 +141,7 @@ class L1Follower:
 
     def covering(self, height: Height) -> BatchRecord | None:
         """The batch on the L1 that holds a height, or None."""
-        if height > self.posted_height:
+        if not GENESIS_HEIGHT < height <= self.posted_height:
             return None
         for record in self._recent:
             if record.batch.first <= height <= record.batch.last:
@@ -193,24 +195,26 @@ class L1Follower:
         if cursor is None:
             return
         block = await self._client.block(cursor.number)
-        if block is None or block.hash != cursor.hash:
+        if block is None:
+            raise L1Unreachable(
+                f"the L1 does not have block {cursor.number} yet, which was final before: its node lags, or a "
+                "development L1 lost its state (a devnet starts over with --reset)"
+            )
+        if block.hash != cursor.hash:
             kept = self._stored.batch.index if self._stored is not None else 0
             raise OtherL1(
-                f"the L1 does not have block {cursor.number} with hash 0x{cursor.hash.hex()}, which was final when "
+                f"block {cursor.number} of the L1 is 0x{block.hash.hex()}; it was 0x{cursor.hash.hex()} and final when "
                 f"this node stored batch {kept}: it is another L1, or a development L1 that lost its state",
                 "point l1.url at the L1 this home was used with; a devnet starts over with --reset",
             )
 
     async def _look(self) -> None:
         latest = await self._client.block("latest")
-        if latest is None:
-            raise L1Unreachable("the L1 has no newest block")
-        if self._latest is not None and latest.hash == self._latest.hash:
-            return
-        final = await self._final_block(latest)
-        start = await self._first_new()
-        await self._read_batches(start, latest.number, final)
-        self._latest = latest
+        final = await self._final_block(latest) if latest is not None else None
+        if latest is None or max(latest.number, final.number if final is not None else 0) > NUMBER_MAX:
+            raise L1Unreachable("the L1 has no newest block, or an impossible one")
+        if self._known is None or latest.hash != self._known.hash:
+            await self._read_batches(latest, final)
         if final is not None:
             await self._keep(final)
             await self._follow_anchor(final)
@@ -231,46 +235,58 @@ class L1Follower:
             return await self._client.block("finalized")
         return await self._client.block(max(0, latest.number - int(self._finality)))
 
+    async def _read_batches(self, latest: L1Block, final: L1Block | None) -> None:
+        """Reads the log up to `latest`, page by page; what a page gave is taken together with the block it ends at."""
+        first = await self._first_new()
+        while first <= latest.number and len(self._recent) < RECENT_BATCHES_MAX:
+            last = min(latest.number, first + PAGE_BLOCKS - 1)
+            end = latest if last == latest.number else await self._client.block(last)
+            if end is None:
+                raise L1Unreachable(f"the L1 has no block {last}, and {latest.number} is its newest")
+            page = await self._checked(await self._inbox.committed(first, last))
+            self._recent += page
+            self._known = end
+            if last < latest.number:
+                if final is not None and last <= final.number:
+                    await self._keep(end)
+                _log.info("l1_catching_up", block=last, of=latest.number, batches=self.end.next_index - 1)
+            first = last + 1
+        head = await self._inbox.head()
+        if head.next_index > self.end.next_index and head.last_commit_block <= latest.number and first > latest.number:
+            self._forget()
+            raise L1Unreachable(f"the L1's log lacks batch {head.next_index - 1}, which the Inbox has")
+
     async def _first_new(self) -> int:
-        """Where reading goes on: after the newest known block if the L1 still has it, else after the cursor."""
-        if self._latest is not None:
-            known = await self._client.block(self._latest.number)
-            if known is not None and known.hash == self._latest.hash:
-                return self._latest.number + 1
-            _log.warning("l1_reorganised", number=self._latest.number)
-            await self._check_stored()
-            self._recent.clear()
+        """Where reading goes on: after the last block that was read if the L1 still has it, else after the cursor."""
+        if self._known is not None:
+            block = await self._client.block(self._known.number)
+            if block is not None and block.hash == self._known.hash:
+                return self._known.number + 1
+            _log.warning("l1_reorganised", number=self._known.number)
+        self._forget()
+        await self._check_stored()
         cursor = self._store.load_cursor()
         return cursor.number + 1 if cursor is not None else await self._inbox.first_block()
 
-    async def _read_batches(self, start: int, end: int, final: L1Block | None) -> None:
-        first = start
-        while first <= end:
-            last = min(end, first + PAGE_BLOCKS - 1)
-            for found in await self._inbox.committed(first, last):
-                await self._append(found)
-            if final is not None and last < end and last <= final.number:
-                block = await self._client.block(last)
-                if block is not None:
-                    await self._keep(block)
-                _log.info("l1_catching_up", block=last, of=end, batches=self.end.next_index - 1)
-            first = last + 1
+    def _forget(self) -> None:
+        """What is not stored is read again."""
+        self._known = None
+        self._recent.clear()
 
-    async def _append(self, found: CommittedBatch) -> None:
-        """Takes the next batch. Its certificate is checked: the contract did so, but the endpoint may not be honest."""
-        batch, end = found.certificate.batch, self.end
-        if (batch.index, batch.first, batch.previous) != (end.next_index, end.next_height, end.previous):
-            raise L1Unreachable(f"the endpoint's log has batch {batch.index} where {end.next_index} should follow")
-        try:
-            await trio.to_thread.run_sync(found.certificate.check, self._chain)
-        except InvalidObject as error:
-            raise L1Unreachable(
-                f"the endpoint's log has batch {batch.index} with a wrong certificate: {error}"
-            ) from error
-        if len(self._recent) >= RECENT_BATCHES_MAX:
-            raise L1Unreachable("the L1 has too many batches in blocks that are not final")
-        self._recent.append(
-            BatchRecord(
+    async def _checked(self, page: Sequence[CommittedBatch]) -> list[BatchRecord]:
+        """A page of the log as records. The contract checked the certificates; the endpoint may not be honest."""
+        records: list[BatchRecord] = []
+        end = self.end
+        for found in page:
+            batch = found.certificate.batch
+            if (batch.index, batch.first, batch.previous) != (end.next_index, end.next_height, end.previous):
+                self._forget()
+                raise L1Unreachable(f"the L1's log has batch {batch.index} where {end.next_index} should follow")
+            try:
+                await trio.to_thread.run_sync(found.certificate.check, self._chain)
+            except InvalidObject as error:
+                raise L1Unreachable(f"batch {batch.index} in the L1's log is not certified: {error}") from error
+            record = BatchRecord(
                 found.certificate,
                 batch.hash(self._chain.domain),
                 found.poster,
@@ -279,7 +295,9 @@ class L1Follower:
                 found.block_hash,
                 len(found.data),
             )
-        )
+            records.append(record)
+            end = ChainEnd(batch.index + 1, Height(batch.last + 1), record.hash)
+        return records
 
     async def _keep(self, final: L1Block) -> None:
         """Stores the batches up to a final block, and moves the cursor there."""

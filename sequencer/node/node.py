@@ -119,9 +119,9 @@ class Node:
                 self._gauges.run,
             ):
                 nursery.start_soon(task)
+            self._start_cores()
             if self._settlement is not None:
                 await nursery.start(self._settlement.run)
-            self._start_cores()
             config = self._config
             rpc = await nursery.start(serve, self._service, RpcOptions(**config.rpc.model_dump()), self._metrics)
             application = exposition_application(self._metrics)

@@ -17,7 +17,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Height, ValidatorIndex
 from consensus.signing import sha256
 from consensus.vocabulary.l1_batch import BatchCertificate, DataKind, L1Batch
-from sequencer.l1.errors import ExecutionReverted, L1Error
+from sequencer.l1.errors import ExecutionReverted, L1Error, L1Unreachable
 from sequencer.l1.inbox import Inbox
 from sequencer.l1.json_rpc import L1Client
 from sequencer.l1.transactions import address_of, sign_commit
@@ -33,13 +33,14 @@ from sequencer.settlement.errors import MissingBlocks, NoQuorum
 from sequencer.settlement.packing import HELD_BYTES_TARGET, PackedRange, compress
 from sequencer.settlement.poster import Gate, Sealing, Standing
 from sequencer.settlement.records import Attempt, BatchState
-from sequencer.settlement.sharing import L1DataPolicy, ShareRequest, allowed_kinds
+from sequencer.settlement.sharing import CALLDATA_EXPANSION_MAX, L1DataPolicy, ShareRequest, allowed_kinds
 from sequencer.settlement.turn import turn_order
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 
 COMPRESSION_HOPED = 4  # calldata is tried for so many times its bound of uncompressed bytes
 GAS_HELD_MAX = 500_000  # a commit without data costs less; balances are checked against it
+NONCE_MAX = 2**63 - 1
 GAS_PER_BYTE = 40  # of calldata, at most (EIP-7623)
 
 _log = structlog.get_logger("settlement")
@@ -110,6 +111,8 @@ class PosterDriver:
 
     async def _take_turn(self, view: L1View) -> None:
         nonce = await self._client.nonce(self.address, "latest")
+        if nonce > NONCE_MAX:
+            raise L1Unreachable(f"the L1 says that this poster sent {nonce} transactions")
         await self._intents.follow(view, nonce)
         await self._unposted.catch_up(self._follower.posted_height)
         balance_wei = await self._client.balance(self.address, "latest")
@@ -126,7 +129,7 @@ class PosterDriver:
             self._due_block = None
         elif self._due_block is None:
             self._due_block = view.latest.number
-        end = self._follower.end
+        end = view.end
         worst_gas = GAS_HELD_MAX + GAS_PER_BYTE * self._chain.parameters.commit_bytes_max
         standing = Standing(
             rank=turn_order(self._chain.validator_set, end.previous, end.next_index).index(self._index),
@@ -150,7 +153,7 @@ class PosterDriver:
     # one batch
 
     async def _commit_next(self, view: L1View, nonce: int) -> None:
-        sealed = await self._seal()
+        sealed = await self._seal(view)
         if sealed is None:
             return
         index = sealed.batch.index
@@ -175,9 +178,9 @@ class PosterDriver:
         await self._intents.send(attempt)
         self._failpoints.reach("post_after_send")
 
-    async def _seal(self) -> _Sealed | None:
+    async def _seal(self, view: L1View) -> _Sealed | None:
         """The next batch with its payload; None if this node cannot pack it after all."""
-        end, backlog = self._follower.end, self._unposted.backlog
+        end, backlog = view.end, self._unposted.backlog
         calldata = poster.wants_calldata(self._policy, backlog.age_ms(wall_ms()), self._backlog_ms)
         try:
             packed, payload = await trio.to_thread.run_sync(self._pack, end.next_height, backlog.attested, calldata)
@@ -187,6 +190,7 @@ class PosterDriver:
         request = ShareRequest(end.next_index, end.next_height, packed.last, end.previous, payload)
         kind = DataKind.CALLDATA if payload else DataKind.HELD
         if kind not in allowed_kinds(self._chain.parameters, packed, has_payload=bool(payload)):
+            _log.error("batch_not_allowed", index=end.next_index, kind=kind.name.lower())
             return None
         batch = L1Batch(
             self._chain.l1_chain_id,
@@ -209,8 +213,8 @@ class PosterDriver:
             chosen = self._reader.choose_last(first, attested, COMPRESSION_HOPED * bytes_max)
             while chosen is not None:
                 packed = self._reader.pack(first, chosen)
-                payload = compress(packed)
-                if payload is not None and len(payload) <= bytes_max:
+                payload = compress(packed) if packed.byte_count <= CALLDATA_EXPANSION_MAX * bytes_max else b""
+                if 0 < len(payload) <= bytes_max:
                     return packed, payload
                 chosen = self._reader.halve(first, chosen)
         if self._policy is L1DataPolicy.REQUIRE:  # one block that cannot fit is held even so
@@ -230,10 +234,11 @@ class PosterDriver:
         except ExecutionReverted as error:
             _log.warning("commit_would_revert", index=batch.index, reason=error.reason)
             self._metrics.add(table.SETTLEMENT_ATTEMPTS, 1, "would_revert")
-            # Another poster may have been faster than our last look.
-            if (await self._inbox.head()).next_index == batch.index:
+            if error.reason not in poster.OUTRUN:
                 self._refused.append(batch.index)
             return None
+        if estimate < poster.GAS_ESTIMATE_MIN:
+            raise L1Unreachable(f"the L1 estimates {estimate} gas for a commit: its node lacks the Inbox")
         nonce = poster.next_nonce(self._intents.attempts, nonce)
         signed = await trio.to_thread.run_sync(
             lambda: sign_commit(

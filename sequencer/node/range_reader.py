@@ -55,6 +55,10 @@ class RangeReader:
             yield from page
             start = page[-1] + 1
 
+    def has_data(self, height: Height) -> bool:
+        """Whether some namespace has a block at this height."""
+        return next(self.heights_with_data(height, height), None) is not None
+
     def with_data(self, first: Height, last: Height) -> Iterator[HeightWithData]:
         """The executed blocks with data of a range, rising. Raises `StorageFault`."""
         for height in self.heights_with_data(first, last):

@@ -184,7 +184,9 @@ class Settlement:
             packed = await trio.to_thread.run_sync(self._reader.pack, record.batch.first, record.batch.last)
         except MissingBlocks:
             return None
-        return packed.held_payload if packed.held_hash == record.batch.data_hash else None
+        if packed.held_hash != record.batch.data_hash:
+            return None
+        return await trio.to_thread.run_sync(packed.held_payload)
 
     def progress(self) -> L1Progress:
         """How far the chain is on the L1."""
@@ -235,6 +237,7 @@ class Settlement:
 
     def _note_moved(self) -> None:
         self._progress.note_l1(self.follower.posted_height, self.follower.settled_height)
+        self._unposted.note_posted(self.follower.posted_height)
 
     async def _run_following(self) -> None:
         await self._unposted.catch_up(self.follower.posted_height)

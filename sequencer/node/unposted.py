@@ -15,6 +15,8 @@ from sequencer.node.range_reader import HeightWithData, RangeReader
 from sequencer.settlement.backlog import BacklogCounter
 from sequencer.settlement.poster import Backlog
 
+HEIGHTS_PAGE = 4_096  # read back at a time
+
 
 class Unposted:
     """One node's backlog."""
@@ -41,6 +43,10 @@ class Unposted:
             byte_count = sum(namespace.byte_count for namespace in block.namespaces)
             self._counter.note_executed(block.height, block.ts_ms, byte_count)
 
+    def note_posted(self, posted: Height) -> None:
+        """The L1 holds everything up to `posted`."""
+        self._counter.note_posted(posted)
+
     async def catch_up(self, posted: Height) -> None:
         """The L1 holds everything up to `posted`; counts anew what is above it if that is less than before."""
         if posted < self._posted:
@@ -51,7 +57,8 @@ class Unposted:
         self._is_reading = True
         try:
             while self._counted < self._progress.executed.height:
-                first, last = Height(self._counted + 1), self._progress.executed.height
+                first = Height(self._counted + 1)
+                last = Height(min(self._progress.executed.height, first + HEIGHTS_PAGE - 1))
                 for found in await trio.to_thread.run_sync(self._read, first, last):
                     self._counter.note_executed(found.height, found.ts_ms, found.byte_count)
                 self._counted = last

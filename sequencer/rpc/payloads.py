@@ -11,6 +11,7 @@ Invariant: a payload may be large; while one is being made and sent, others are 
 import trio
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
@@ -39,9 +40,24 @@ class PayloadDoor:
             raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_MS) from error
         try:
             payload = await self._context.service.held_payload(int(text))
+            if payload is None:
+                raise RequestRefused("unknown_batch", "no held batch has this number here")
+        except BaseException:
+            self._turn.release()
+            raise
+        self._context.metrics.add(table.RPC_BODY_BYTES, len(payload), "sent")
+        return _PayloadResponse(payload, self._turn)
+
+
+class _PayloadResponse(Response):
+    """Gives the turn back once the payload is sent, or its client is gone."""
+
+    def __init__(self, payload: bytes, turn: trio.Semaphore) -> None:
+        super().__init__(payload, media_type="application/octet-stream")
+        self._turn = turn
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
         finally:
             self._turn.release()
-        if payload is None:
-            raise RequestRefused("unknown_batch", "no held batch has this number here")
-        self._context.metrics.add(table.RPC_BODY_BYTES, len(payload), "sent")
-        return Response(payload, media_type="application/octet-stream")

@@ -8,15 +8,15 @@ Invariants:
 2. The uncompressed payload is a function of the chain: every node that executed the range makes the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consensus.errors import DecodeError
 from consensus.limits import PAYLOAD_BYTES_MAX
 from consensus.numbers import BlockId, Hash, Height, NamespaceId
-from consensus.signing import sha256
 from consensus.vocabulary.block import SectionKind
-from consensus.vocabulary.payload import Compression, Payload, decode_payload, encode_payload
+from consensus.vocabulary.payload import Compression, encode_payload, payload_parts
 from consensus.vocabulary.payload_table import (
     PayloadBlock,
     PayloadNamespace,
@@ -33,20 +33,25 @@ HELD_BYTES_TARGET = PAYLOAD_BYTES_MAX - 1024 * 1024  # of blocks in one held ran
 
 @dataclass(frozen=True, slots=True)
 class PackedRange:
-    """A range of heights as a batch commits to it; `held_payload` is uncompressed."""
+    """A range of heights as a batch commits to it. `byte_count`, `held_hash`: of the uncompressed payload."""
 
     last: Height
     block_id: BlockId  # of `last`
     namespaces_root: Hash  # after `last`
-    held_payload: bytes
+    table: PayloadTable
+    runs: Mapping[NamespaceId, Sequence[bytes]]
+    byte_count: int
     held_hash: Hash
-    block_count: int
     ends_with_data: bool
 
     @property
-    def payload(self) -> Payload:
-        """The same, read back."""
-        return decode_payload(self.held_payload)
+    def block_count(self) -> int:
+        """Blocks with data."""
+        return len(self.table.blocks)
+
+    def held_payload(self) -> bytes:
+        """The uncompressed payload. Copies every byte: run it in a thread."""
+        return encode_payload(self.table, self.runs)
 
 
 def payload_bytes(block: ExecutedBlock) -> int:
@@ -58,7 +63,7 @@ def payload_bytes(block: ExecutedBlock) -> int:
 def pack(
     first: Height, last: ExecutedBlock, blocks: Sequence[ExecutedBlock], read_run: Callable[[Run], bytes]
 ) -> PackedRange:
-    """Packs heights `first` to `last`; `blocks` are those with data, rising. Copies every byte: run it in a thread.
+    """Packs heights `first` to `last`; `blocks` are those with data, rising. Copies and hashes: run it in a thread.
 
     Raises `MissingBlocks` if there is no data, or too much, or what `read_run` raises.
     """
@@ -67,26 +72,26 @@ def pack(
     for block in blocks:
         for namespace in block.namespaces:
             runs.setdefault(namespace.block.namespace, []).extend(read_run(run) for run in namespace.runs)
+    digest, byte_count = hashlib.sha256(), 0
     try:
-        payload = encode_payload(table, runs)
+        for part in payload_parts(table, runs):
+            digest.update(part)
+            byte_count += len(part)
     except DecodeError as error:
         raise MissingBlocks(f"heights {first} to {last.height} cannot be packed: {error}") from error
     ends_with_data = bool(blocks) and blocks[-1].height == last.height
+    held_hash = Hash(digest.digest())
     return PackedRange(
-        last.height, last.block_id, last.namespaces_root, payload, sha256(payload), len(blocks), ends_with_data
+        last.height, last.block_id, last.namespaces_root, table, runs, byte_count, held_hash, ends_with_data
     )
 
 
-def compress(packed: PackedRange) -> bytes | None:
-    """The range's payload for the L1, or None if it is too long to be compressed. Run it in a thread."""
-    if len(packed.held_payload) > PAYLOAD_BYTES_MAX:
-        return None
-    payload = packed.payload
-    runs = {
-        namespace: [run for part in payload.blocks_of(namespace) for run in part.runs]
-        for namespace in payload.namespaces
-    }
-    return encode_payload(payload.table, runs, Compression.ZLIB)
+def compress(packed: PackedRange) -> bytes:
+    """The range's payload for the L1: compressed if that makes it shorter. Run it in a thread."""
+    if packed.byte_count > PAYLOAD_BYTES_MAX:
+        return packed.held_payload()
+    compressed = encode_payload(packed.table, packed.runs, Compression.ZLIB)
+    return compressed if len(compressed) < packed.byte_count else packed.held_payload()
 
 
 def _block(block: ExecutedBlock) -> PayloadBlock:

@@ -21,6 +21,10 @@ from sequencer.settlement.sharing import ChainEnd, L1DataPolicy
 from sequencer.settlement.turn import may_commit
 
 REVERTS_MAX = 2
+GAS_ESTIMATE_MIN = (
+    100_000  # a commit takes more than twice as much: a lower estimate is of a node that lacks the contract
+)
+OUTRUN = frozenset({"already committed", "gap", "wrong previous", "wrong first height"})  # another batch was faster
 PRIORITY_FEE_WEI = 1_000_000_000
 GAS_MARGIN_PERCENT = 25
 GAS_LIMIT_MAX = 16_777_216  # EIP-7825: no transaction may have more
@@ -102,7 +106,7 @@ def wants_calldata(policy: L1DataPolicy, age_ms: int, backlog_ms: int) -> bool:
 
 def next_nonce(attempts: Sequence[Attempt], l1_next: int) -> int:
     """The nonce of the next transaction; `l1_next`: how many of ours are in blocks (`latest`, never `pending`)."""
-    return max([l1_next, *(attempt.nonce + 1 for attempt in attempts if attempt.state is not BatchState.PARKED)])
+    return max([l1_next, *(attempt.nonce + 1 for attempt in attempts)])
 
 
 def fee_limit_wei(base_fee_wei: int) -> int:

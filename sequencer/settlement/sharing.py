@@ -24,6 +24,7 @@ from consensus.vocabulary.l1_batch import DataKind, L1Batch
 from consensus.vocabulary.payload import decode_payload
 from sequencer.settlement.packing import PackedRange
 
+CALLDATA_EXPANSION_MAX = 16  # uncompressed bytes per byte allowed in calldata: bounds the work of whoever compares
 REQUEST_OVERHEAD_BYTES = 8 + 8 + 8 + 32 + 4
 
 
@@ -162,7 +163,7 @@ def batches_to_sign(
 def allowed_kinds(parameters: ChainParameters, own: PackedRange, *, has_payload: bool) -> tuple[DataKind, ...]:
     """Where the data of a range may be by the genesis. `require` lets a single block be held that cannot fit."""
     policy = L1DataPolicy(parameters.l1_data)
-    cannot_fit = own.block_count == 1 and len(own.held_payload) > parameters.commit_bytes_max
+    cannot_fit = own.block_count == 1 and own.byte_count > parameters.commit_bytes_max
     kinds = []
     if policy is not L1DataPolicy.REQUIRE or cannot_fit:
         kinds.append(DataKind.HELD)
@@ -174,9 +175,9 @@ def allowed_kinds(parameters: ChainParameters, own: PackedRange, *, has_payload:
 def _is_same(payload: bytes, own: PackedRange, payload_bytes_max: int) -> bool:
     if not payload:
         return True
-    if len(payload) > payload_bytes_max:
+    if len(payload) > payload_bytes_max or own.byte_count > CALLDATA_EXPANSION_MAX * payload_bytes_max:
         return False
     try:
-        return decode_payload(payload).holds_same(own.payload)
+        return decode_payload(payload).holds_same(decode_payload(own.held_payload()))
     except DecodeError:
         return False

@@ -177,7 +177,7 @@ def test_what_is_signed_binds_the_own_blocks_and_the_payload():
     assert (held.l1_chain_id, held.inbox, held.index) == (L1_CHAIN_ID, INBOX, 7)
     assert (held.first, held.last, held.previous) == (1, 3, PREVIOUS)
     assert (held.block_id, held.namespaces_root) == (own.block_id, own.namespaces_root)
-    assert held.data_hash == sha256(own.held_payload)
+    assert held.data_hash == own.held_hash
     assert (held.state_root, held.aux_root, held.forced_cursor) == (bytes(32), bytes(32), 0)
     assert signed[CALLDATA] == held.with_data(CALLDATA, sha256(payload))
 
@@ -260,7 +260,7 @@ def test_a_policy_says_what_is_signed(policy, has_payload, kinds):
 
 def test_require_lets_a_single_block_be_held_that_cannot_fit():
     one, several = NODE.packed(1, 1), NODE.packed(1, 3)
-    size = len(one.held_payload)
+    size = one.byte_count
     for own, bytes_max, may_be_held in ((one, size - 1, True), (several, size - 1, False), (one, 120_000, False)):
         parameters = replace(PARAMETERS, l1_data=REQUIRE, commit_bytes_max=bytes_max)
         kinds = allowed_kinds(parameters, own, has_payload=False)
