@@ -10,6 +10,7 @@ import trio
 from consensus.numbers import BlockId, Hash, Height, Milliseconds, ValidatorIndex
 from consensus.vocabulary.l1_batch import DataKind, L1Batch
 from p2p.errors import RequestFailed
+from sequencer.node import certifying as certifying_module
 from sequencer.node.certifying import Certifying
 from sequencer.node.settlement import Settlement
 from sequencer.node.unposted import Unposted
@@ -23,7 +24,7 @@ from tests.committee import Committee
 
 @pytest.fixture
 def autojump_clock(autojump_clock):
-    autojump_clock.autojump_threshold = 0.03  # threads are at work too
+    autojump_clock.autojump_threshold = 0.2  # threads are at work too
     return autojump_clock
 
 
@@ -76,7 +77,8 @@ async def test_validators_that_need_three_seconds_are_waited_for(autojump_clock)
     assert len(certificate.signers) >= 3
 
 
-async def test_a_validator_whose_configuration_names_another_inbox_is_not_muted(autojump_clock):
+async def test_a_validator_whose_configuration_names_another_inbox_is_not_muted(autojump_clock, monkeypatch):
+    monkeypatch.setattr(certifying_module, "TIMEOUT_S", 3)
     other = L1Batch(
         31_337, b"\x1c" * 20, 1, Height(1), Height(5), CHAIN.chain_id, DataKind.HELD,
         Hash(bytes(32)), BlockId(Hash(bytes(32))), Hash(bytes(32)),

@@ -27,6 +27,7 @@ class FakeL1:
     """An endpoint. `failing` holds how many more `block(number)` calls with a number succeed, or None."""
 
     def __init__(self):
+        self.looks = 0
         self.latest = 0
         self.finalized = 0
         self.forks = {}
@@ -41,6 +42,7 @@ class FakeL1:
     async def block(self, block):
         await trio.lowlevel.checkpoint()
         if block == "latest":
+            self.looks += 1
             return self._block(self.latest)
         if block == "finalized":
             return self._block(self.finalized)
@@ -92,12 +94,6 @@ class FakeL1:
 
 
 @pytest.fixture
-def autojump_clock(autojump_clock):
-    autojump_clock.autojump_threshold = 0.03  # threads are at work too
-    return autojump_clock
-
-
-@pytest.fixture
 def l1():
     return FakeL1()
 
@@ -115,7 +111,7 @@ def follower(tmp_path, l1, told):
             client=l1,
             inbox=l1,
             finality="finalized",
-            poll_s=1.0,
+            poll_s=0.001,
             database=database,
             to_replica=told.append,
             moved=lambda: None,
@@ -123,104 +119,100 @@ def follower(tmp_path, l1, told):
         )
 
 
-async def run_for(follower, seconds):
-    with trio.move_on_after(seconds):
-        await follower.run()
+async def run_looks(follower, l1, count=4):
+    """Lets the follower look so often; looks that fail count, too."""
+    last = l1.looks + count
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.run)
+        while l1.looks <= last:  # noqa: ASYNC110 (each look changes it)
+            await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
 
 
-async def test_an_error_between_two_pages_of_logs_does_not_wedge(follower, l1, autojump_clock):
+async def test_an_error_between_two_pages_of_logs_does_not_wedge(follower, l1):
     l1.latest, l1.finalized = 3 * l1_follower.PAGE_BLOCKS // 2, 60
     l1.commit(50)
     l1.fail_logs.add(1 + l1_follower.PAGE_BLOCKS)  # the second page fails once
-    await run_for(follower, 5)
+    await run_looks(follower, l1)
     assert follower.is_reachable
 
 
-async def test_an_error_while_a_page_is_kept_does_not_wedge(follower, l1, autojump_clock):
+async def test_an_error_while_a_page_is_kept_does_not_wedge(follower, l1):
     l1.latest, l1.finalized = 3 * l1_follower.PAGE_BLOCKS // 2, l1_follower.PAGE_BLOCKS + 10
     l1.commit(50)
     l1.fail_blocks.add(l1_follower.PAGE_BLOCKS)
-    await run_for(follower, 5)
+    await run_looks(follower, l1)
     assert follower.is_reachable
 
 
-async def test_a_log_that_a_lagging_backend_did_not_have_yet_is_found_later(follower, l1, autojump_clock):
+async def test_a_log_that_a_lagging_backend_did_not_have_yet_is_found_later(follower, l1):
     l1.latest = 10
     l1.commit(10)
     l1.hidden.add(10)
-    await run_for(follower, 1.5)
+    await run_looks(follower, l1)
     l1.hidden.clear()
     l1.latest = 12
     l1.commit(12)
-    await run_for(follower, 5)
+    await run_looks(follower, l1)
     assert follower.end.next_index == 3
 
 
-async def test_a_hidden_log_below_a_final_block_is_found_after_all(follower, l1, autojump_clock):
+async def test_a_hidden_log_below_a_final_block_is_found_after_all(follower, l1):
     l1.latest = l1.finalized = 10
     l1.commit(10)
     l1.hidden.add(10)
-    await run_for(follower, 1.5)  # the cursor is written at 10, and batch 1 is not kept
+    await run_looks(follower, l1)  # the cursor is written at 10, and batch 1 is not kept
     l1.hidden.clear()
     l1.latest = l1.finalized = 12
     l1.commit(12)
     follower._known = None  # what a restart would do
-    await run_for(follower, 5)
+    await run_looks(follower, l1)
     assert follower.end.next_index == 3
 
 
-async def test_finality_that_pauses_for_long_does_not_wedge(follower, l1, autojump_clock, monkeypatch):
+async def test_finality_that_pauses_for_long_does_not_wedge(follower, l1, monkeypatch):
     monkeypatch.setattr(l1_follower, "RECENT_BATCHES_MAX", 4)
     for number in range(1, 10):
         l1.latest = number
         l1.commit(number)
-        await run_for(follower, 1.5)
+        await run_looks(follower, l1)
     l1.latest, l1.finalized = 20, 19  # finality is back
-    await run_for(follower, 5)
+    await run_looks(follower, l1)
     assert follower.is_reachable
     assert follower.end.next_index == 10
 
 
-async def test_an_endpoint_that_lags_behind_what_is_stored_is_away_and_not_refused(follower, l1, autojump_clock):
+async def test_an_endpoint_that_lags_behind_what_is_stored_is_away_and_not_refused(follower, l1):
     l1.latest, l1.finalized = 100, 90
     l1.commit(50)
-    await run_for(follower, 1.5)
+    await run_looks(follower, l1)
     l1.latest = 80  # an endpoint that restarted, or another one behind the same name
-    await run_for(follower, 3)
+    await run_looks(follower, l1)
     l1.latest = 120
-    await run_for(follower, 3)
+    await run_looks(follower, l1)
     assert follower.refusal is None
     assert follower.is_reachable
 
 
 @pytest.mark.parametrize("number", [2**64, 2**200])
-async def test_a_block_number_beyond_u64_does_not_end_the_node(follower, l1, told, autojump_clock, number):
+async def test_a_block_number_beyond_u64_does_not_end_the_node(follower, l1, told, number):
     l1.latest = l1.finalized = number
-    await run_for(follower, 3)  # must not raise
+    await run_looks(follower, l1)  # must not raise
     assert all(event.anchor.number < 2**64 for event in told)
 
 
-async def test_a_batch_without_a_valid_certificate_is_not_believed(follower, l1, autojump_clock):
+async def test_a_batch_without_a_valid_certificate_is_not_believed(follower, l1):
     l1.latest = l1.finalized = 10
     l1.commit(5, honest=False, last=10**18)
-    await run_for(follower, 3)
+    await run_looks(follower, l1)
     assert follower.posted_height == 0
     assert follower.settled is None
 
 
-async def test_whoever_waits_for_a_look_goes_on_where_an_l1_makes_blocks_on_demand_only(follower, l1, autojump_clock):
+async def test_whoever_waits_for_a_look_goes_on_where_an_l1_makes_blocks_on_demand_only(follower, l1):
     l1.latest = 10
-    looks = 0
-
-    async def count():
-        nonlocal looks
-        while True:
-            await follower.until_looked()
-            looks += 1
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
         nursery.start_soon(follower.run)
-        await trio.sleep(30)
+        for _ in range(5):
+            await follower.until_looked()
         nursery.cancel_scope.cancel()
-    assert looks > 1
