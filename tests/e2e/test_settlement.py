@@ -26,7 +26,7 @@ HELD = {"l1.backlog_s": 0.0}  # every backlog is too long for calldata
 CALLDATA = {"l1.backlog_s": 86_400.0}
 
 
-async def run_scenario(network, anvil, *, load_s, l1_away_s, victims):
+async def run_scenario(network, anvil, *, load_s, l1_away_s, victims, items=10):
     """`victims`: validator and failpoint, in turn; each is started again while others take over its turn."""
     record = await give_l1(network, anvil)
     nodes = network.nodes
@@ -37,7 +37,7 @@ async def run_scenario(network, anvil, *, load_s, l1_away_s, victims):
         load = Load(ledger, nursery)
         for node in nodes[:3]:
             for namespace in (1001, 1002):
-                load.add(node, namespace, items=10, pause_s=0.3)
+                load.add(node, namespace, items=items, pause_s=0.3)
         started = trio.current_time()
         for index, point in victims:
             victim = nodes[index]
@@ -85,6 +85,17 @@ def _has_more(node, batch_index):
     return has_more
 
 
+@pytest.mark.timeout(600)
+async def test_a_poster_that_dies_before_it_sends(make_network, make_anvil):
+    """The short version: its turn passes to another, and what it had written down is sent late and loses the race."""
+    network = make_network(settings={"l1.seal_age_s": 0.5, **CALLDATA}, l1_chain_id=L1_CHAIN_ID)
+    anvil = make_anvil(block_time_s=1, slots_in_an_epoch=1)
+    victims = [(0, "post_after_save:1")]
+    _, fates = await run_scenario(network, anvil, load_s=0, l1_away_s=2, victims=victims, items=2)
+    assert (0, "lost_race") in fates
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("data", "kind"), [(CALLDATA, "CALLDATA"), (HELD, "HELD")], ids=["calldata", "held"])
 async def test_posters_that_die_and_an_l1_that_is_away(make_network, make_anvil, data, kind):
