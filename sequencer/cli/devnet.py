@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sequencer.cli.errors import UsageFault
-from sequencer.cli.options import SetOption, read_namespace, read_settings
+from sequencer.cli.options import L1DataOption, SetOption, read_l1_data, read_namespace, read_settings
 from sequencer.cli.output import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DEFAULT_VALIDATORS = 4
 DEFAULT_NAMESPACES = ((1001, "alpha"), (1002, "beta"))
 
 
-def devnet(
+def devnet(  # noqa: PLR0913, PLR0917 (options of a command line)
     home: Annotated[Path, typer.Option("--home", metavar="DIR", help="Directory of the network.")] = Path(".devnet"),
     validators: Annotated[
         int | None, typer.Option("--validators", metavar="N", help="How many validators; 4 for a new network.")
@@ -56,6 +56,7 @@ def devnet(
             help="The L1: an anvil of its own, which is the default, another one, or none.",
         ),
     ] = None,
+    l1_data: L1DataOption = None,
     namespace: Annotated[
         list[str] | None,
         typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
@@ -79,7 +80,7 @@ def devnet(
         (home / RUNNING_NAME).unlink(missing_ok=True)  # of a devnet that was killed: nobody may read it as ours
         if reset:
             remove_network(home)
-        network = prepare(home, Wishes(validators, wanted, base_port, l1, read_settings(None, settings)))
+        network = prepare(home, Wishes(validators, wanted, base_port, l1, l1_data, read_settings(None, settings)))
         raise typer.Exit(devnet_run.run(network, ready_timeout_s))
 
 
@@ -111,6 +112,7 @@ class Wishes:
     namespaces: tuple[tuple[int, str], ...] | None = None
     base_port: int | None = None
     l1: str | None = None
+    l1_data: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,7 +121,7 @@ def prepare(home: Path, wishes: Wishes) -> "Network":
     from sequencer.cli.devnet_l1 import choose_for_existing
     from sequencer.cli.devnet_run import Network
     from sequencer.cli.homes import load_summary, require_validator_count, validator_home
-    from sequencer.keys.genesis_file import load_genesis
+    from sequencer.keys.genesis_file import L1_DATA_NAMES, load_genesis
 
     summary = load_summary(home)
     count = wishes.validators
@@ -130,6 +132,11 @@ def prepare(home: Path, wishes: Wishes) -> "Network":
         return _make(home, count, wishes)
     _require_same(home, summary, count, wishes.namespaces)
     genesis = load_genesis(validator_home(home, 0) / "config" / "genesis.toml")
+    if wishes.l1_data is not None and read_l1_data(wishes.l1_data) != genesis.parameters.l1_data:
+        raise UsageFault(
+            f"the network in {home} was made with --l1-data {L1_DATA_NAMES[genesis.parameters.l1_data]}; leave it out "
+            "to carry on with it, or add --reset to remove it and make a new one"
+        )
     l1 = choose_for_existing(wishes.l1, home, genesis.l1_chain_id, wishes.base_port, count)
     say(f"carrying on with the network in {home}")
     return Network(home, summary, tuple(_carry_on(home, count, wishes.base_port, wishes.settings)), l1)
@@ -139,6 +146,7 @@ def _make(home: Path, count: int, wishes: Wishes) -> "Network":
     from sequencer.cli.devnet_l1 import choose_for_new
     from sequencer.cli.devnet_run import Network
     from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, make_network
+    from sequencer.keys.genesis_file import L1_DATA_NAMES
 
     base_port = DEFAULT_BASE_PORT if wishes.base_port is None else wishes.base_port
     l1 = choose_for_new(wishes.l1, base_port, count)
@@ -149,6 +157,7 @@ def _make(home: Path, count: int, wishes: Wishes) -> "Network":
         [{"preset": "devnet", **_settings(ports, index, wishes.settings)} for index in range(count)],
         DEVNET_ANCHOR_STEP,
         0 if l1 is None else l1.chain_id,
+        read_l1_data(wishes.l1_data or L1_DATA_NAMES[0]),
     )
     say(f"making {count} validators in {home}")
     return Network(home, make_network(home, plan), tuple(ports), l1)

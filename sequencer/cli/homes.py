@@ -62,6 +62,7 @@ class NetworkPlan:
     settings: Sequence[Mapping[str, Any]]
     anchor_step: int = ChainParameters().anchor_step
     l1_chain_id: int = 0  # none
+    l1_data: int = ChainParameters().l1_data
 
 
 def validator_home(directory: Path, index: int) -> Path:
@@ -191,7 +192,9 @@ def _genesis(plan: NetworkPlan, homes: Sequence[Path]) -> Genesis:
         time_ms=Milliseconds(time.time_ns() // 1_000_000),
         l1_chain_id=plan.l1_chain_id,
         parameters=ChainParameters(
-            lane_report_batches=lane_report_batches_default(len(homes)), anchor_step=plan.anchor_step
+            lane_report_batches=lane_report_batches_default(len(homes)),
+            anchor_step=plan.anchor_step,
+            l1_data=plan.l1_data,
         ),
         validators=tuple(validators),
         namespaces=tuple(Namespace(NamespaceId(number), name) for number, name in sorted(plan.namespaces)),

@@ -27,6 +27,14 @@ HomeOption = Annotated[
         show_default="~/.sequencer",
     ),
 ]
+L1DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--l1-data",
+        metavar="prefer|require|held",
+        help="Where data goes: to the L1 while it fits (prefer), always (require), or only its hash (held).",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 UrlOption = Annotated[
     str | None,
@@ -57,6 +65,15 @@ def read_settings(preset: str | None, entries: list[str] | None) -> dict[str, An
         except tomllib.TOMLDecodeError:
             values[name] = text
     return values
+
+
+def read_l1_data(word: str) -> int:
+    """The genesis parameter that a word stands for. Raises `UsageFault`."""
+    from sequencer.keys.genesis_file import L1_DATA_NAMES
+
+    if word not in L1_DATA_NAMES:
+        raise UsageFault(f"--l1-data {word}: one of {', '.join(L1_DATA_NAMES)}")
+    return L1_DATA_NAMES.index(word)
 
 
 def read_namespace(text: str) -> tuple[int, str]:

@@ -1,13 +1,22 @@
 """`sequencer testnet`: the files of a network whose validators run on machines or containers of their own."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sequencer.cli.errors import UsageFault
-from sequencer.cli.options import JsonOption, PresetOption, SetOption, read_namespace, read_settings
+from sequencer.cli.options import (
+    JsonOption,
+    L1DataOption,
+    PresetOption,
+    SetOption,
+    read_l1_data,
+    read_namespace,
+    read_settings,
+)
 from sequencer.cli.output import print_fields, print_json, say
 
 if TYPE_CHECKING:
@@ -37,6 +46,7 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         int,
         typer.Option("--l1-chain-id", min=0, max=2**64 - 1, help="Chain id of the L1 to commit to; 0: none."),
     ] = 0,
+    l1_data: L1DataOption = None,
     preset: PresetOption = None,
     settings: SetOption = None,
     if_absent: Annotated[bool, typer.Option("--if-absent", help="Leave a network that is there as it is.")] = False,
@@ -56,7 +66,8 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
     if summary is None:
         namespaces = [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES
         settings_of_all = _settings_of_all(_addresses(address, validators), read_settings(preset, settings))
-        summary = _make(output, NetworkPlan(name, namespaces, settings_of_all, l1_chain_id=l1_chain_id))
+        plan = NetworkPlan(name, namespaces, settings_of_all, l1_chain_id=l1_chain_id)
+        summary = _make(output, plan if l1_data is None else replace(plan, l1_data=read_l1_data(l1_data)))
     fields: dict[str, Any] = {
         "name": summary.name,
         "chain_id": summary.chain_id,
