@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sequencer.cli.devnet import Wishes, prepare
+from sequencer.cli.errors import UsageFault
+from sequencer.keys.genesis_file import load_genesis
 from tests.integration.cli.devnet_process import PATIENCE_S, Devnet, eventually, is_alive, pids
 
 
@@ -30,6 +32,17 @@ def made(tmp_path, count):
     home = tmp_path / "net"
     prepare(home, Wishes(count, base_port=0, l1="none"))
     return home
+
+
+def test_where_data_goes_stands_in_the_genesis_and_stays(tmp_path):
+    home = tmp_path / "net"
+    network = prepare(home, Wishes(1, base_port=0, l1="none", l1_data="held"))
+    assert load_genesis(network.home(0) / "config" / "genesis.toml").parameters.l1_data == 2
+    prepare(home, Wishes(l1_data="held"))
+    with pytest.raises(UsageFault, match="--l1-data held"):
+        prepare(home, Wishes(l1_data="prefer"))
+    with pytest.raises(UsageFault, match="prefer, require, held"):
+        prepare(tmp_path / "other", Wishes(1, base_port=0, l1="none", l1_data="blob"))
 
 
 def test_it_comes_up_says_where_everything_is_and_stops(start):
