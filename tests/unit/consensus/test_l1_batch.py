@@ -1,6 +1,7 @@
 """An L1 batch: what its digest binds, and whose signatures make a certificate."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ BATCH = L1Batch(
     aux_root=hash_of(6),
     forced_cursor=7,
 )
-CHANGED = {
+CHANGED: dict[str, Any] = {
     "l1_chain_id": 1,
     "inbox": b"\x1c" * 20,
     "index": 4,
