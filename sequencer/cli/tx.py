@@ -23,8 +23,15 @@ _DATA_BYTES_MAX = 1024 * 1024  # the longest transaction that any genesis may al
 
 HashArgument = Annotated[str, typer.Argument(metavar="HASH", help="The transaction's hash, 0x and 64 hex digits.")]
 TimeoutOption = Annotated[
-    int, typer.Option("--timeout-ms", min=1, metavar="MS", help="How long to wait, in milliseconds.")
+    int | None,
+    typer.Option(
+        "--timeout-ms",
+        min=1,
+        metavar="MS",
+        help="How long to wait, in milliseconds. 10,000; for posted and settled 1,200,000, since an L1 takes its time.",
+    ),
 ]
+_TIMEOUT_MS, _L1_TIMEOUT_MS = 10_000, 1_200_000
 
 
 @app.command("send")
@@ -37,7 +44,7 @@ def send(  # noqa: PLR0913, PLR0917 (options of a command line)
     wait_for: Annotated[
         str | None, typer.Option("--wait", metavar="STATUS", help=f"Wait until it is {', '.join(RUNGS[1:4])} …")
     ] = None,
-    timeout_ms: TimeoutOption = 10_000,
+    timeout_ms: TimeoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +81,7 @@ def wait(
     hash: HashArgument,
     home: HomeOption,
     wanted: Annotated[str, typer.Option("--status", metavar="STATUS", help=f"One of {', '.join(RUNGS)}.")] = "final",
-    timeout_ms: TimeoutOption = 10_000,
+    timeout_ms: TimeoutOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,13 +138,20 @@ def _read_rung(wanted: str) -> "Status":
     return Status(wanted)
 
 
-def _wait(node: "Node", hash: "Hash", wanted: "Status", timeout_ms: int, as_json: bool) -> None:
+def _wait(node: "Node", hash: "Hash", wanted: "Status", timeout_ms: int | None, as_json: bool) -> None:
     from sequencer.cli.connection import ask
     from sequencer.client.errors import StatusNotReached
 
+    is_on_l1 = wanted.value in {"posted", "settled"}
+    if timeout_ms is None:
+        timeout_ms = _L1_TIMEOUT_MS if is_on_l1 else _TIMEOUT_MS
+    if is_on_l1:
+        say(f"waiting until it is {wanted.value}, for {timeout_ms / 1_000:g} s at most")
+    timeout_s = timeout_ms / 1_000
+
     async def question(client: "SequencerClient") -> None:
         try:
-            _print_status(await client.wait(hash, wanted, timeout_ms / 1000), as_json)
+            _print_status(await client.wait(hash, wanted, timeout_s), as_json)
         except StatusNotReached:
             _print_status(await client.status(hash), as_json)
             raise
