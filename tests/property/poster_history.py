@@ -126,14 +126,25 @@ class CheckedLog(IntentLog):
         await super().save(attempt)
 
 
+class WatchedL1(MemoryL1):
+    """Asserts of each transaction that arrives that it is on disk."""
+
+    disk: MemoryDatabase
+
+    def _answer_send_raw(self, raw: str) -> str:
+        entries = SettlementStore(cast(Database, self.disk)).list_attempts(1_000)
+        assert raw[2:] in {decode_whole(entry.record, Attempt.decode).raw.hex() for entry in entries}, "sent, not saved"
+        return super()._answer_send_raw(raw)
+
+
 class History:
     """The world around one poster; each step ends with a block of the L1 and a look at it."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
-        self.l1 = MemoryL1(COMMITTEE)
+        self.l1, self.database = WatchedL1(COMMITTEE), MemoryDatabase()
+        self.l1.disk = self.database
         self.l1.give(OWN, 100 * ETHER_WEI)
         self.l1.mine(self.l1.unfinalized)
-        self.database = MemoryDatabase()
         self.progress = Progress((), Height(0), Height(0), Height(0))
         self._nursery = nursery
         self._running: trio.CancelScope | None = None
@@ -244,18 +255,20 @@ class History:
         self.l1.runs_out_of_gas = is_on
 
     def reorganise(self, depth: int, how: str) -> None:
-        """`how`: our transactions stand in the new blocks, have to wait, or are forgotten."""
+        """`how`: our transactions stand in the new blocks, have to wait for a release, or are forgotten."""
         self.l1.reorganise(depth, takes_pool=how == "taken")
-        if how == "forgotten":
+        if how == "delayed":
+            self.withhold()
+        elif how == "forgotten":
             self.drop()
 
-    def reorganise_before(self, wanted: str, depth: int) -> None:
+    def reorganise_before(self, wanted: str, depth: int, how: str) -> None:
         """The L1 reorganises right before it answers the next request of this method."""
 
         def before(method: str, _: object) -> None:
             if method == wanted:
                 self.l1.before = None
-                self.l1.reorganise(depth)
+                self.reorganise(depth, how)
 
         self.l1.before = before
 
@@ -286,7 +299,7 @@ class History:
         """The L1 makes a block, and the node looks; if it died, it is started again."""
         self.l1.mine()
         await trio.sleep(POLL_S)
-        self._check_what_was_sent()
+        assert all(len(hashes) == 1 for hashes in self.l1.received.values()), "two transactions with one nonce"
         if self._running is None:
             self.start()
 
@@ -303,15 +316,6 @@ class History:
         assert self.l1.head.next_height == self.progress.executed.height + 1, self._told()
         assert self.follower.end.next_index == self.l1.head.next_index
         assert not [item for item in self.log.attempts if item.is_open], self._told()
-
-    # checks
-
-    def _check_what_was_sent(self) -> None:
-        """Only what is on disk, and one transaction for a nonce."""
-        entries = SettlementStore(cast(Database, self.database)).list_attempts(1_000)
-        saved = {decode_whole(entry.record, Attempt.decode).raw for entry in entries}
-        assert set(self.l1.sent) <= saved
-        assert all(len(hashes) == 1 for hashes in self.l1.received.values())
 
     def _told(self) -> object:
         attempts = [(item.nonce, item.index, str(item.state)) for item in self.log.attempts]

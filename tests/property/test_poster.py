@@ -38,7 +38,7 @@ STEPS = st.one_of(
     step("rival", st.sampled_from((BEFORE_US, AFTER_US))),
     step("out_of_gas", st.booleans()),
     step("reorganise", DEPTHS, st.sampled_from(WORDS)),
-    step("reorganise_before", st.sampled_from(METHODS), DEPTHS),
+    step("reorganise_before", st.sampled_from(METHODS), DEPTHS, st.sampled_from(WORDS)),
     step("away", st.booleans()),
     step("lose_answers", st.booleans()),
     step("foreign_nonce"),
@@ -75,3 +75,13 @@ def test_a_death_on_the_way_of_a_commit_costs_nothing(point: str) -> None:
 
 def test_a_rival_that_is_faster_costs_one_revert() -> None:
     run([("look",), ("rival", BEFORE_US), ("execute",), ("look",)])
+
+
+@pytest.mark.parametrize("how", WORDS)
+def test_a_block_taken_back_between_the_count_and_the_receipt_costs_no_nonce(how: str) -> None:
+    run([("look",), ("reorganise_before", METHODS[0], 2, how), ("look",), ("release",), ("look",)])
+
+
+@pytest.mark.parametrize("how", WORDS)
+def test_a_lost_race_that_the_l1_takes_back_leaves_no_hole(how: str) -> None:
+    run([("look",), ("withhold",), ("rival", BEFORE_US), ("release",), ("reorganise", 3, how), ("look",), ("release",)])
