@@ -6,13 +6,16 @@ Work that a node does in threads is done at once here (`threads_inline`): virtua
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import trio
 
-from consensus.numbers import Height, ValidatorIndex
+from consensus.numbers import BlockId, Hash, Height, ValidatorIndex
+from consensus.signing import sha256
+from consensus.vocabulary.l1_batch import DataKind, L1Batch
 from p2p.errors import PeerFault, RequestFailed
 from p2p.host import ValidatorHost
 from sequencer.l1.inbox import Inbox
@@ -30,7 +33,7 @@ from sequencer.settlement.poster import Sealing
 from sequencer.telemetry.metrics import Metrics
 from storage.blocks import BlockStore
 from storage.database import Database
-from tests.committed_chain import on_l1
+from tests.committed_chain import certify, on_l1
 from tests.committee import Committee
 from tests.memory_l1 import ETHER_WEI, INBOX, MemoryL1, MemoryL1Client
 from tests.stored_chain import StoredChain
@@ -39,6 +42,7 @@ POLL_S = 1.0
 POSTER_SECRET = b"\x51" * 32
 
 
+@cache
 def settling_committee(stakes: tuple[int, ...] = (1, 1, 1, 1), **parameters: Any) -> Committee:
     """A committee whose genesis names an L1, and these parameters."""
     committee = on_l1(Committee(stakes=stakes))
@@ -240,3 +244,31 @@ def rich(l1: MemoryL1) -> MemoryL1:
     """The same L1, with money for the poster."""
     l1.give(address_of(POSTER_SECRET), 100 * ETHER_WEI)
     return l1
+
+
+def made_up_batch(l1: MemoryL1, heights: int = 10, **changed: Any) -> L1Batch:
+    """A batch that the Inbox of this L1 takes next, of blocks that nobody has."""
+    head = l1.head
+    values: dict[str, Any] = {
+        "l1_chain_id": l1.committee.chain.l1_chain_id,
+        "inbox": INBOX,
+        "index": head.next_index,
+        "first": Height(head.next_height),
+        "last": Height(head.next_height + heights - 1),
+        "previous": Hash(head.head_hash),
+        "data_kind": DataKind.HELD,
+        "data_hash": sha256(b"data"),
+        "block_id": BlockId(sha256(b"block")),
+        "namespaces_root": sha256(b"namespaces"),
+    }
+    return L1Batch(**(values | changed))
+
+
+def commit(l1: MemoryL1, **changed: Any) -> L1Batch:
+    """Another poster commits a made-up batch in a block of its own."""
+    batch = made_up_batch(l1, **changed)
+    before = l1.head.next_index
+    l1.hand_in(certify(l1.committee, batch))
+    l1.mine()
+    assert l1.head.next_index == before + 1
+    return batch

@@ -216,7 +216,8 @@ class L1Follower:
         if self._known is None or latest.hash != self._known.hash:
             await self._read_batches(latest, final)
         if final is not None:
-            await self._keep(final)
+            if self._known is not None:  # what says what is final may be ahead of what was read
+                await self._keep(min(final, self._known, key=lambda block: block.number))
             await self._follow_anchor(final)
         newest = self.newest
         self.view = L1View(

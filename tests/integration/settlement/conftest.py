@@ -1,5 +1,7 @@
 """A node's L1 side in virtual time."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from sequencer.settlement.turn import turn_order
@@ -14,7 +16,7 @@ def _no_threads():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def committee():
     return settling_committee()
 
@@ -25,18 +27,23 @@ def l1(committee):
 
 
 @pytest.fixture
-def stored(committee, tmp_path):
-    with stored_chain(committee, tmp_path) as chain:
-        yield chain
+def make_node(tmp_path):
+    """Nodes on one home: each further one is the node after a restart. By default it is the one whose turn is first."""
+    with ExitStack() as stack:
+        stores = {}
+
+        def make(l1, **options):
+            chain = l1.committee.chain
+            if chain.chain_id not in stores:
+                stores[chain.chain_id] = stack.enter_context(
+                    stored_chain(l1.committee, tmp_path / chain.chain_id.hex())
+                )
+            options.setdefault("index", turn_order(chain.validator_set, chain.chain_id, 1)[0])
+            return SettlingNode(stores[chain.chain_id], l1.committee, l1, **options)
+
+        yield make
 
 
 @pytest.fixture
-def first_index(committee):
-    """The validator whose turn the first batch is."""
-    chain = committee.chain
-    return turn_order(chain.validator_set, chain.chain_id, 1)[0]
-
-
-@pytest.fixture
-def node(stored, committee, l1, first_index):
-    return SettlingNode(stored, committee, l1, index=first_index)
+def node(make_node, l1):
+    return make_node(l1)
