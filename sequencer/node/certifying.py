@@ -95,13 +95,13 @@ class Certifying:
             await round_.take(peer, ShareAnswer.decode(body))
         except RequestFailed:
             round_.answers["no_answer"] += 1
+        except DecodeError:
+            _log.warning("peer_fault", peer=peer, reason="malformed")
+            self._host.accuse(peer, PeerFault("malformed"))
         except InvalidObject:
             # Perhaps its configuration names another Inbox: no reason to close a link that consensus needs.
             round_.answers["bad_share"] += 1
             _log.warning("bad_batch_share", validator=peer)
-        except DecodeError:
-            _log.warning("peer_fault", peer=peer, reason="malformed")
-            self._host.accuse(peer, PeerFault("malformed"))
 
 
 class _Round:

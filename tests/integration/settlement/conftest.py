@@ -47,3 +47,16 @@ def make_node(tmp_path):
 @pytest.fixture
 def node(make_node, l1):
     return make_node(l1)
+
+
+@pytest.fixture
+def stored(make_node, l1):
+    """The stores that its nodes are made on."""
+    return make_node(l1).stored
+
+
+@pytest.fixture
+def first_index(committee):
+    """The validator whose turn the first batch is."""
+    chain = committee.chain
+    return turn_order(chain.validator_set, chain.chain_id, 1)[0]
