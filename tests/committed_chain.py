@@ -17,7 +17,7 @@ from consensus.signing import sha256
 from consensus.vocabulary.l1_batch import BatchCertificate, DataKind, L1Batch, make_batch_certificate
 from consensus.vocabulary.payload import Compression
 from sequencer.derive.errors import PayloadUnavailable
-from sequencer.l1.inbox import COMMITTED_TOPIC, FIELDS_TYPE, CommittedBatch, InboxHead, validator_set_code
+from sequencer.l1.inbox import COMMITTED_TOPIC, FIELDS_TYPE, CommittedBatch, InboxHead, runtime_code, validator_set_code
 from sequencer.l1.points import signature_to_l1
 from sequencer.l1.shapes import L1Block, read_block, to_hex
 from tests.chain_run import ChainRun
@@ -139,7 +139,7 @@ class CommittedChain:
             tags = {"latest": self.last_block, "finalized": self.last_block - self.unfinalized}
             return self._block(tags[parameters[0]])
         if method == "eth_getCode":
-            return to_hex(validator_set_code(chain))
+            return to_hex(runtime_code() if parameters[0] == to_hex(self.inbox) else validator_set_code(chain))
         if method == "eth_call":
             selector = parameters[0]["data" if "data" in parameters[0] else "input"][:10]
             if selector == to_hex(keccak(text="identity()")[:4]):

@@ -25,7 +25,14 @@ from consensus.numbers import GENESIS_EPOCH
 from consensus.signing import PREFIX, sha256
 from consensus.vocabulary.l1_batch import BatchCertificate
 from sequencer.l1.errors import ExecutionReverted, L1Refused, L1Unreachable
-from sequencer.l1.inbox import COMMIT_SELECTOR, COMMIT_TYPES, COMMITTED_TOPIC, InboxHead, validator_set_code
+from sequencer.l1.inbox import (
+    COMMIT_SELECTOR,
+    COMMIT_TYPES,
+    COMMITTED_TOPIC,
+    InboxHead,
+    runtime_code,
+    validator_set_code,
+)
 from sequencer.l1.json_rpc import L1Client
 from sequencer.l1.shapes import to_hex
 from tests.committee import Committee
@@ -46,6 +53,7 @@ _METHODS = {
     "eth_chainId": "chain_id",
     "eth_getBlockByNumber": "block",
     "eth_getCode": "code",
+    "eth_syncing": "syncing",
     "eth_call": "call",
     "eth_estimateGas": "estimate_gas",
     "eth_getTransactionCount": "nonce",
@@ -266,8 +274,11 @@ class MemoryL1:
             "baseFeePerGas": hex(self.base_fee_wei),
         }  # fmt: skip
 
-    def _answer_code(self, *_: str) -> str:
-        return to_hex(validator_set_code(self.committee.chain))
+    def _answer_code(self, address: str, _: str) -> str:
+        return to_hex(runtime_code() if address == to_hex(INBOX) else validator_set_code(self.committee.chain))
+
+    def _answer_syncing(self) -> bool:
+        return False
 
     def _answer_call(self, call: dict[str, str], _: str) -> str:
         chain = self.committee.chain

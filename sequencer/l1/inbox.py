@@ -88,6 +88,11 @@ def artifact() -> Mapping[str, Any]:
     return loaded
 
 
+def runtime_code() -> bytes:
+    """What the code of every Inbox begins with; its constants follow."""
+    return bytes.fromhex(artifact()["runtime_bytecode"][2:])
+
+
 def deploy_data(chain: Genesis) -> bytes:
     """Creation code and arguments of this chain's Inbox."""
     return bytes.fromhex(artifact()["bytecode"][2:]) + encode(
@@ -156,6 +161,9 @@ class Inbox:
             raise WrongInbox(f"this is L1 {constants.l1_chain_id}; the genesis names {chain.l1_chain_id}")
         if (constants.chain_id, constants.epoch) != (chain.chain_id, epoch):
             raise WrongInbox(f"it is of chain {constants.chain_id.hex()}, epoch {constants.epoch}")
+        # What tells its constants may be anything; only the contract's own code checks signatures.
+        if not (await self.client.code(self.address)).startswith(runtime_code()):
+            raise WrongInbox("its code is not the Inbox of this release")
         if await self.client.code(constants.validator_set) != validator_set_code(chain):
             raise WrongInbox("its keys or stakes are not those of the genesis")
 

@@ -16,6 +16,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -93,6 +94,7 @@ class L1Client:
             trust_env=False,
             verify=tls,
             transport=transport,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # none
         )
         self._requests = 0
 
@@ -175,6 +177,10 @@ class L1Client:
         call = _call(to, data, sender, None)
         return await self._ask("eth_estimateGas", [call, "latest"], lambda value: as_number(value, "gas"))
 
+    async def is_syncing(self) -> bool:
+        """Whether the node says that it is still catching up: what it lacks then says nothing."""
+        return await self._ask("eth_syncing", [], lambda value: value is not False)
+
     async def send_raw(self, raw: bytes) -> bytes:
         """Hands a signed transaction in and returns its hash; one that is there already is a success."""
         expected = transaction_hash(raw)
@@ -233,7 +239,8 @@ class L1Client:
         try:
             with trio.fail_after(self._timeout_s):
                 return await self._receive(question)
-        except (httpx.TransportError, trio.TooSlowError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, trio.TooSlowError) as error:
+            # Where an endpoint redirects to is parsed, though never followed; what cannot be parsed is a ValueError.
             raise L1Unreachable(f"{self._url.host}: {type(error).__name__}") from error
 
     async def _receive(self, question: bytes) -> tuple[int, bytes]:
@@ -276,7 +283,7 @@ def _result(status: int, body: bytes, request_id: int) -> object:
     """The result of an answer. Some endpoints say an error with an HTTP status of its own, too."""
     try:
         answer = _parse(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedL1Answer(f"HTTP {status} and no JSON" if status != 200 else str(error)) from error
     if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
         raise MalformedL1Answer(f"HTTP {status} and no JSON-RPC answer")
@@ -306,7 +313,7 @@ def _parse(body: bytes) -> object:
     depth = 0
     for bracket in brackets:
         depth += 1 if bracket in b"[{" else -1
-        if depth > NESTING_MAX:
-            raise ValueError("nested too deeply")
+        if not 0 <= depth <= NESTING_MAX:
+            raise ValueError("nested too deeply, or brackets where we expect none")
     value: object = msgspec.json.decode(body)
     return value

@@ -106,6 +106,8 @@ class BatchSharing:
 
     async def _packed(self, first: Height, last: Height) -> PackedRange:
         """The own packing of a range. Raises `MissingBlocks`."""
+        for place in [place for place in self._kept if place[0] < self._follower.end.next_height]:
+            del self._kept[place]
         kept = self._kept.get((first, last))
         if kept is None:
             kept = self._kept[first, last] = await trio.to_thread.run_sync(self._reader.pack, first, last)
@@ -118,7 +120,7 @@ class BatchSharing:
         view = self._follower.view
         if view is None:
             return True
-        rank = turn_order(self._chain.validator_set, view.end.previous, view.end.next_index).index(peer)
+        rank = turn_order(self._chain.validator_set, self._chain.chain_id, view.end.next_index).index(peer)
         return may_commit(rank, view.latest.number + TURN_SLACK_BLOCKS, view.last_commit_block, 0)
 
     def _judge(self, request: ShareRequest) -> Word | None:

@@ -56,8 +56,8 @@ class Certifying:
         round_ = _Round(self._chain, batch)
         started = trio.current_time()
         with trio.move_on_after(TIMEOUT_S):
-            await round_.take(self._index, await self._sharing.answer(request))
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_asking_ourselves, request, round_)
                 nursery.start_soon(self._watch, is_outdated, nursery.cancel_scope)
                 for peer in self._host.peers():
                     nursery.start_soon(self._keep_asking, ValidatorIndex(peer.index), request, round_)
@@ -75,6 +75,16 @@ class Certifying:
         while not is_outdated():  # noqa: ASYNC110 (a look at the L1 may change it without a word to us)
             await trio.sleep(RETRY_S)
         scope.cancel()
+
+    async def _keep_asking_ourselves(self, request: ShareRequest, round_: "_Round") -> None:
+        """One failed look at the L1 is no reason to do without the own share."""
+        while self._index not in round_.shares:
+            try:
+                await round_.take(self._index, await self._sharing.answer(request))
+            except InvalidObject:
+                _log.error("own_batch_share_is_wrong", index=request.index)
+                return
+            await trio.sleep(RETRY_S)
 
     async def _keep_asking(self, peer: ValidatorIndex, request: ShareRequest, round_: "_Round") -> None:
         """Asks one validator until it has signed. A slow one is let finish: packing a long range takes seconds."""

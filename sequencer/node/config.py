@@ -255,7 +255,7 @@ class L1Section(_Section):
         default=2.0, ge=0, le=86_400, description="a batch is sealed when its oldest block with data is this old"
     )
     backlog_s: float = Field(
-        default=10.0,
+        default=60.0,
         ge=0,
         le=86_400,
         description="where l1_data is prefer (genesis), data older than this is committed as held, not in calldata",

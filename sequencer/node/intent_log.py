@@ -12,12 +12,11 @@ import structlog
 import trio
 
 from consensus.encoding import decode_whole
-from consensus.vocabulary.l1_batch import FIRST_INDEX
 from sequencer.l1.errors import ExecutionReverted, L1Refused
 from sequencer.l1.json_rpc import L1Client
 from sequencer.node.l1_follower import L1Follower, L1View
 from sequencer.settlement.poster import Findings, fate
-from sequencer.settlement.records import Attempt, BatchState
+from sequencer.settlement.records import Attempt, BatchRecord, BatchState
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.database import Database
@@ -62,7 +61,7 @@ class IntentLog:
     async def follow(self, view: L1View, l1_nonce: int) -> None:
         """Looks after every open attempt. `l1_nonce` was read before. Raises `L1Error`."""
         for attempt in self.attempts:
-            if attempt.is_open:
+            if attempt.is_open or (attempt.state is BatchState.PARKED and self._record_of(attempt) is not None):
                 await self._follow_one(attempt, view, l1_nonce)
             elif attempt.nonce >= l1_nonce and attempt.state is not BatchState.FINALIZED:
                 # The L1 took its block back: its nonce has to be used by somebody, or nothing after it is ever mined.
@@ -78,16 +77,23 @@ class IntentLog:
         if attempt.state is BatchState.INTENT:
             await self.save(attempt.become(BatchState.SENT))
 
+    def _record_of(self, attempt: Attempt) -> BatchRecord | None:
+        """The batch on the L1, if it is this attempt that brought it there."""
+        record = self._follower.batch(attempt.index)
+        return record if record is not None and record.transaction == attempt.transaction else None
+
     async def _follow_one(self, attempt: Attempt, view: L1View, l1_nonce: int) -> None:
-        receipt = await self._client.receipt(attempt.transaction)
+        record = self._record_of(attempt)
+        is_known = record is not None and attempt.state is BatchState.CONFIRMED
+        receipt = None if is_known else await self._client.receipt(attempt.transaction)
         if receipt is not None and receipt.block_number > view.latest.number:
             return  # our look is older
-        record = self._follower.batch(attempt.index) if attempt.index >= FIRST_INDEX else None
+        mined_at = receipt.block_number if receipt is not None else None
         found = Findings(
             succeeded=receipt.status == 1 if receipt is not None else None,
-            block_number=receipt.block_number if receipt is not None else None,
+            block_number=record.block_number if record is not None else mined_at,
             l1_nonce=l1_nonce,
-            has_event=record is not None and record.transaction == attempt.transaction,
+            has_event=record is not None,
             next_index=self._follower.end.next_index,
             finalized_number=view.finalized_number,
         )

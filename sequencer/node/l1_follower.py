@@ -25,8 +25,9 @@ from consensus.errors import InvalidObject
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_HEIGHT, Hash, Height
 from consensus.replica.events import L1Finalized
+from consensus.signing import sha256
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
-from consensus.vocabulary.l1_batch import FIRST_INDEX
+from consensus.vocabulary.l1_batch import FIRST_INDEX, DataKind
 from sequencer.l1.errors import L1Error, L1Unreachable, WrongInbox
 from sequencer.l1.inbox import CommittedBatch, Inbox
 from sequencer.l1.json_rpc import L1Client
@@ -92,6 +93,7 @@ class L1Follower:
         self._stored = self._load_newest()
         self._is_checked = False
         self._is_away = False
+        self._is_cursor_doubted = False  # a log that came late may be below the cursor: read on from what is stored
         self._next_look = trio.Event()
         self.view: L1View | None = None
         self.refusal: OtherL1 | None = None
@@ -101,7 +103,7 @@ class L1Follower:
     @property
     def is_reachable(self) -> bool:
         """Whether the last look succeeded."""
-        return self.view is not None and not self._is_away
+        return self.view is not None and not self._is_away and self.refusal is None
 
     @property
     def newest(self) -> BatchRecord | None:
@@ -181,6 +183,8 @@ class L1Follower:
 
     async def _check_identity(self) -> None:
         """Raises `OtherL1` if this is not the L1, or not the Inbox, of this chain."""
+        if await self._client.is_syncing():
+            raise L1Unreachable("the L1's node is still catching up")
         try:
             await self._inbox.require_chain(self._chain)
         except WrongInbox as error:
@@ -213,6 +217,8 @@ class L1Follower:
         final = await self._final_block(latest) if latest is not None else None
         if latest is None or max(latest.number, final.number if final is not None else 0) > NUMBER_MAX:
             raise L1Unreachable("the L1 has no newest block, or an impossible one")
+        if final is not None and final.number > latest.number:
+            final = None  # of another backend: nothing that was read is known to be final
         if self._known is None or latest.hash != self._known.hash:
             await self._read_batches(latest, final)
         if final is not None:
@@ -255,7 +261,9 @@ class L1Follower:
         head = await self._inbox.head()
         if head.next_index > self.end.next_index and head.last_commit_block <= latest.number and first > latest.number:
             self._forget()
+            self._is_cursor_doubted = True
             raise L1Unreachable(f"the L1's log lacks batch {head.next_index - 1}, which the Inbox has")
+        self._is_cursor_doubted = False
 
     async def _first_new(self) -> int:
         """Where reading goes on: after the last block that was read if the L1 still has it, else after the cursor."""
@@ -267,7 +275,9 @@ class L1Follower:
         self._forget()
         await self._check_stored()
         cursor = self._store.load_cursor()
-        return cursor.number + 1 if cursor is not None else await self._inbox.first_block()
+        if cursor is not None and not self._is_cursor_doubted:
+            return cursor.number + 1
+        return self._stored.block_number + 1 if self._stored is not None else await self._inbox.first_block()
 
     def _forget(self) -> None:
         """What is not stored is read again."""
@@ -282,9 +292,10 @@ class L1Follower:
             batch = found.certificate.batch
             if (batch.index, batch.first, batch.previous) != (end.next_index, end.next_height, end.previous):
                 self._forget()
+                self._is_cursor_doubted = True
                 raise L1Unreachable(f"the L1's log has batch {batch.index} where {end.next_index} should follow")
             try:
-                await trio.to_thread.run_sync(found.certificate.check, self._chain)
+                await trio.to_thread.run_sync(self._check, found)
             except InvalidObject as error:
                 raise L1Unreachable(f"batch {batch.index} in the L1's log is not certified: {error}") from error
             record = BatchRecord(
@@ -299,6 +310,14 @@ class L1Follower:
             records.append(record)
             end = ChainEnd(batch.index + 1, Height(batch.last + 1), record.hash)
         return records
+
+    def _check(self, found: CommittedBatch) -> None:
+        """Raises `InvalidObject` unless the batch is certified, and its data what the certificate says."""
+        found.certificate.check(self._chain)
+        batch = found.certificate.batch
+        is_right = sha256(found.data) == batch.data_hash if batch.data_kind is DataKind.CALLDATA else not found.data
+        if not is_right:
+            raise InvalidObject("wrong_data")
 
     async def _keep(self, final: L1Block) -> None:
         """Stores the batches up to a final block, and moves the cursor there."""

@@ -117,13 +117,13 @@ class PosterDriver:
         await self._unposted.catch_up(self._follower.posted_height)
         balance_wei = await self._client.balance(self.address, "latest")
         self._metrics.set(table.SETTLEMENT_BALANCE, balance_wei)
-        before, self.gate = self.gate, self._judge(view, balance_wei)
+        before, self.gate = self.gate, self._judge(view, balance_wei, nonce)
         if self.gate is not before:
             self._tell_gate()
         if self.gate is Gate.READY:
             await self._commit_next(view, nonce)
 
-    def _judge(self, view: L1View, balance_wei: int) -> Gate:
+    def _judge(self, view: L1View, balance_wei: int, nonce: int) -> Gate:
         due = poster.is_due(self._unposted.backlog, self._sealing, wall_ms())
         if not due:
             self._due_block = None
@@ -132,11 +132,12 @@ class PosterDriver:
         end = view.end
         worst_gas = GAS_HELD_MAX + GAS_PER_BYTE * self._chain.parameters.commit_bytes_max
         standing = Standing(
-            rank=turn_order(self._chain.validator_set, end.previous, end.next_index).index(self._index),
+            rank=turn_order(self._chain.validator_set, self._chain.chain_id, end.next_index).index(self._index),
             l1_block=view.latest.number,
             last_commit_block=view.last_commit_block,
             due_block=self._due_block or view.latest.number,
             end=end,
+            l1_nonce=nonce,
             has_money=balance_wei >= worst_gas * poster.fee_limit_wei(view.latest.base_fee_wei),
         )
         if self._refused.count(end.next_index) >= poster.REVERTS_MAX:

@@ -5,13 +5,15 @@ Refuses to do: choose a range's purpose or judge it (`sequencer/settlement`).
 
 Invariants:
 1. Heights without data cost nothing: heights with data are found through the index of each namespace's blocks.
-2. At most PAYLOAD_BYTES_MAX of run bytes are read for one range; a longer range is `MissingBlocks`, never memory.
+2. At most PAYLOAD_BYTES_MAX of run bytes, BLOCKS_MAX blocks and RUNS_MAX runs are read for one range, lone blocks
+   apart; a longer range is `MissingBlocks`, never memory.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 
+from consensus import limits
 from consensus.genesis import Genesis
 from consensus.limits import PAYLOAD_BYTES_MAX
 from consensus.numbers import Digest, Height, Milliseconds
@@ -21,6 +23,8 @@ from sequencer.settlement.errors import MissingBlocks
 from sequencer.settlement.packing import PackedRange, pack, payload_bytes
 from storage.blocks import BlockStore
 
+BLOCKS_MAX = 8_192  # with data in one range: each costs some 0.3 ms to pack
+RUNS_MAX = 65_536  # in a range of several blocks: each costs some 8 µs to decode
 HEIGHTS_PAGE = 1_024  # heights of one namespace read at a time
 
 
@@ -71,12 +75,13 @@ class RangeReader:
 
         At least one block with data is taken, however long it is; None if there is none.
         """
-        total, chosen = 0, None
+        total, runs, count, chosen = 0, 0, 0, None
         for height in self.heights_with_data(first, last):
-            size = payload_bytes(self._block(height))
-            if chosen is not None and total + size > bytes_max:
+            block = self._block(height)
+            total, runs, count = total + payload_bytes(block), runs + _run_count(block), count + 1
+            if chosen is not None and (total > bytes_max or _is_too_many(runs, count)):
                 break
-            total, chosen = total + size, height
+            chosen = height
         return chosen
 
     def halve(self, first: Height, last: Height) -> Height | None:
@@ -89,11 +94,11 @@ class RangeReader:
         encoded = self._blocks.load_executed_block(last)
         if encoded is None:
             raise MissingBlocks(f"height {last} is not executed")
-        blocks, total = [], 0
+        blocks, total, runs = list[ExecutedBlock](), 0, 0
         for height in self.heights_with_data(first, last):
             blocks.append(self._block(height))
-            total += payload_bytes(blocks[-1])
-            if total > PAYLOAD_BYTES_MAX and len(blocks) > 1:
+            total, runs = total + payload_bytes(blocks[-1]), runs + _run_count(blocks[-1])
+            if len(blocks) > 1 and (total > PAYLOAD_BYTES_MAX or _is_too_many(runs, len(blocks))):
                 raise MissingBlocks(f"the payload of heights {first} to {last} is too long")
         reader = _RunReader(self._source)
         return pack(first, ExecutedBlock.decode(encoded), blocks, reader.read)
@@ -103,6 +108,14 @@ class RangeReader:
         if encoded is None:
             raise MissingBlocks(f"height {height} is not executed")
         return ExecutedBlock.decode(encoded)
+
+
+def _run_count(block: ExecutedBlock) -> int:
+    return sum(len(namespace.runs) for namespace in block.namespaces)
+
+
+def _is_too_many(run_count: int, block_count: int) -> bool:
+    return run_count > min(RUNS_MAX, limits.PAYLOAD_RUNS_MAX) or block_count > BLOCKS_MAX
 
 
 class _RunReader:

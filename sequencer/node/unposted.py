@@ -45,6 +45,7 @@ class Unposted:
 
     def note_posted(self, posted: Height) -> None:
         """The L1 holds everything up to `posted`."""
+        self._posted = max(self._posted, posted)
         self._counter.note_posted(posted)
 
     async def catch_up(self, posted: Height) -> None:

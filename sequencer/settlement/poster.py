@@ -5,13 +5,14 @@ Refuses to do: I/O of any kind; the driver (`sequencer/node/poster_driver.py`) a
 
 Invariants:
 1. One batch is in flight: nothing new is signed while an own open attempt is for the index that the L1 waits for.
-2. A nonce is used once: the next is above every logged one and at least what the L1 says is next.
+2. A nonce is used once: the next is the lowest that is not logged and that the L1 has not seen used. So a hole, which a
+   wrong answer of the L1 may have left, is filled before anything else.
 3. A transaction that the contract refused, though nobody else committed its index, is tried once more; then the poster
    halts until the L1's chain of batches moves on or the node is restarted.
 4. Exactly-once comes from the contract; these rules only save money.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
@@ -74,6 +75,7 @@ class Standing:
     due_block: int
     end: ChainEnd
     has_money: bool
+    l1_nonce: int | None = None  # None: not asked
 
 
 def is_due(backlog: Backlog, sealing: Sealing, now_ms: Milliseconds) -> bool:
@@ -83,18 +85,23 @@ def is_due(backlog: Backlog, sealing: Sealing, now_ms: Milliseconds) -> bool:
     return backlog.age_ms(now_ms) >= sealing.age_ms or backlog.byte_count >= sealing.bytes
 
 
-def gate(standing: Standing, attempts: Iterable[Attempt], *, due: bool) -> Gate:
+def gate(standing: Standing, attempts: Sequence[Attempt], *, due: bool) -> Gate:
     """Whether to start on the batch that the L1 waits for."""
     own = [attempt for attempt in attempts if attempt.index == standing.end.next_index]
     if sum(attempt.state is BatchState.REVERTED for attempt in own) >= REVERTS_MAX:
         return Gate.HALTED
-    if any(attempt.is_open for attempt in own):
+    if any(attempt.is_open and not _is_above_hole(attempt, attempts, standing.l1_nonce) for attempt in own):
         return Gate.IN_FLIGHT
     if not due:
         return Gate.NOTHING_DUE
     if not may_commit(standing.rank, standing.l1_block, standing.last_commit_block, standing.due_block):
         return Gate.NOT_MY_TURN
     return Gate.READY if standing.has_money else Gate.NO_MONEY
+
+
+def _is_above_hole(attempt: Attempt, attempts: Sequence[Attempt], l1_nonce: int | None) -> bool:
+    """Whether a lower nonce is used by nobody, so that no block can take this attempt."""
+    return l1_nonce is not None and next_nonce(attempts, l1_nonce) < attempt.nonce
 
 
 def wants_calldata(policy: L1DataPolicy, age_ms: int, backlog_ms: int) -> bool:
@@ -106,7 +113,11 @@ def wants_calldata(policy: L1DataPolicy, age_ms: int, backlog_ms: int) -> bool:
 
 def next_nonce(attempts: Sequence[Attempt], l1_next: int) -> int:
     """The nonce of the next transaction; `l1_next`: how many of ours are in blocks (`latest`, never `pending`)."""
-    return max([l1_next, *(attempt.nonce + 1 for attempt in attempts)])
+    logged = {attempt.nonce for attempt in attempts}
+    nonce = l1_next
+    while nonce in logged:
+        nonce += 1
+    return nonce
 
 
 def fee_limit_wei(base_fee_wei: int) -> int:
@@ -135,14 +146,14 @@ class Findings:
 
 
 def fate(attempt: Attempt, found: Findings) -> BatchState:
-    """What became of an open attempt."""
+    """What became of an attempt. The log has the last word: a receipt may come late, or be gone."""
+    is_final = found.block_number is not None and found.block_number <= found.finalized_number
+    if found.has_event:
+        return BatchState.FINALIZED if is_final else BatchState.CONFIRMED
     if found.succeeded is None:
         if attempt.state in (BatchState.MINED, BatchState.CONFIRMED):
             return BatchState.SENT  # the L1 took its block back
         return BatchState.PARKED if found.l1_nonce > attempt.nonce else attempt.state
     if not found.succeeded:
         return BatchState.LOST_RACE if found.next_index > attempt.index else BatchState.REVERTED
-    if not found.has_event:
-        return BatchState.MINED
-    is_final = found.block_number is not None and found.block_number <= found.finalized_number
-    return BatchState.FINALIZED if is_final else BatchState.CONFIRMED
+    return BatchState.MINED

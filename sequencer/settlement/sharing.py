@@ -22,7 +22,7 @@ from consensus.numbers import Hash, Height
 from consensus.signing import sha256
 from consensus.vocabulary.l1_batch import DataKind, L1Batch
 from consensus.vocabulary.payload import decode_payload
-from sequencer.settlement.packing import PackedRange
+from sequencer.settlement.packing import PackedRange, compress
 
 CALLDATA_EXPANSION_MAX = 16  # uncompressed bytes per byte allowed in calldata: bounds the work of whoever compares
 REQUEST_OVERHEAD_BYTES = 8 + 8 + 8 + 32 + 4
@@ -163,13 +163,19 @@ def batches_to_sign(
 def allowed_kinds(parameters: ChainParameters, own: PackedRange, *, has_payload: bool) -> tuple[DataKind, ...]:
     """Where the data of a range may be by the genesis. `require` lets a single block be held that cannot fit."""
     policy = L1DataPolicy(parameters.l1_data)
-    cannot_fit = own.block_count == 1 and own.byte_count > parameters.commit_bytes_max
     kinds = []
-    if policy is not L1DataPolicy.REQUIRE or cannot_fit:
+    if policy is not L1DataPolicy.REQUIRE or _cannot_fit(own, parameters.commit_bytes_max):
         kinds.append(DataKind.HELD)
     if policy is not L1DataPolicy.HELD and has_payload:
         kinds.append(DataKind.CALLDATA)
     return tuple(kinds)
+
+
+def _cannot_fit(own: PackedRange, bytes_max: int) -> bool:
+    """Whether a range is a single block whose payload is too long for the L1, compressed or not."""
+    if own.block_count > 1 or own.byte_count <= bytes_max:
+        return False
+    return own.byte_count > CALLDATA_EXPANSION_MAX * bytes_max or len(compress(own)) > bytes_max
 
 
 def _is_same(payload: bytes, own: PackedRange, payload_bytes_max: int) -> bool:

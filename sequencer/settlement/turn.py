@@ -4,7 +4,8 @@ Responsible for: the permutation, and from which L1 block on a rank may commit.
 Refuses to do: enforce it: the contract's contiguity decides every race, the turn only saves gas.
 
 Invariants:
-1. The order follows from the hash of the previous batch (the chain id before the first) and the index alone.
+1. The order follows from the chain id and the index alone. Not from the previous batch: whoever commits it chooses its
+   compressed bytes, and so would choose who is next.
 2. A validator is drawn with a chance proportional to its stake among those left.
 """
 
@@ -17,9 +18,9 @@ from consensus.validators import ValidatorSet
 TAKEOVER_L1_BLOCKS = 10  # a rank waits so many L1 blocks for each rank before it
 
 
-def turn_order(validators: ValidatorSet, previous: Hash, index: int) -> tuple[ValidatorIndex, ...]:
+def turn_order(validators: ValidatorSet, chain_id: Hash, index: int) -> tuple[ValidatorIndex, ...]:
     """All validators, the one whose turn it is first."""
-    seed = hashlib.sha256(previous + u64(index)).digest()
+    seed = hashlib.sha256(chain_id + u64(index)).digest()
     left = list(range(validators.count))
     total = int(sum(validators.stakes))
     order = []

@@ -51,6 +51,10 @@ class FakeL1:
             raise L1Unreachable("away")
         return self._block(block) if block <= self.latest else None
 
+    async def is_syncing(self):
+        await trio.lowlevel.checkpoint()
+        return False
+
     async def require_chain(self, chain):
         await trio.lowlevel.checkpoint()
 

@@ -111,7 +111,8 @@ def test_whether_data_goes_onto_the_l1(policy, age_ms, wanted):
         ([(4, SENT), (5, INTENT)], 4, 6),
         ([(4, REVERTED), (5, LOST_RACE)], 6, 6),
         ([(4, PARKED)], 5, 5),
-        ([(4, PARKED), (7, SENT)], 5, 8),
+        ([(4, PARKED), (7, SENT)], 5, 5),  # the hole that a wrong answer left
+        ([(5, SENT), (6, SENT), (8, SENT)], 5, 7),
     ],
 )
 def test_the_next_nonce(logged, l1_next, expected):
