@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from consensus.encoding import decode_whole
 from consensus.genesis import Genesis
@@ -51,6 +52,8 @@ class Confirmation:
 class Cluster:
     """n nodes, links between them, virtual time in ms."""
 
+    make_node: type[Node] = Node
+
     def __init__(
         self, stakes: tuple[int, ...] = (1, 1, 1, 1), seed: int = 0, timing: ReplicaTiming | None = None
     ) -> None:
@@ -61,7 +64,7 @@ class Cluster:
         self.time_ms = 0.0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self.nodes = [Node(self, index) for index in range(self.count)]
+        self.nodes = [self.make_node(self, index) for index in range(self.count)]
         self.byzantine: set[int] = set()  # their nodes never start; an attacker speaks for them
         self.latency_ms = (0.5, 1.5)
         self.sync_ms = 0.0  # mean duration of a synced write; the core steps on meanwhile
@@ -242,23 +245,16 @@ class Cluster:
 
 def reencode(message: Message, count: int) -> Message:
     """The message as a peer decodes it."""
-    raw = message.encoded
-    decoded: Message
-    match message:
-        case Proposal():
-            decoded = decode_whole(raw, lambda reader: Proposal.decode(reader, count))
-        case Vote():
-            decoded = decode_whole(raw, Vote.decode)
-        case Timeout():
-            decoded = decode_whole(raw, lambda reader: Timeout.decode(reader, count))
-        case QC():
-            decoded = decode_whole(raw, lambda reader: QC.decode(reader, count))
-        case TC():
-            decoded = decode_whole(raw, lambda reader: TC.decode(reader, count))
-        case Tip():
-            decoded = decode_whole(raw, lambda reader: Tip.decode(reader, count))
-        case LaneReport():
-            decoded = decode_whole(raw, LaneReport.decode)
+    return _decode(type(message), message.encoded, count)
+
+
+@lru_cache(maxsize=8_192)
+def _decode(kind: type[Message], raw: bytes, count: int) -> Message:
+    """Every receiver decodes the same bytes to the same value: done once."""
+    if kind in (Vote, LaneReport):
+        decoded = decode_whole(raw, kind.decode)  # type: ignore[arg-type]
+    else:
+        decoded = decode_whole(raw, lambda reader: kind.decode(reader, count))  # type: ignore[call-arg]
     assert decoded.encoded == raw
     return decoded
 

@@ -136,6 +136,19 @@ class Node:
     def stored_tip(self, tip_id: BlockId) -> Tip:
         return decode_tip(self.disk.tips[tip_id], self.cluster.count)
 
+    def has_stored(self, tip_id: BlockId) -> bool:
+        """Whether a tip that was voted for, proposed or committed is on the disk."""
+        return tip_id in self.disk.tips
+
+    def store_walked(self, tips: tuple[Tip, ...]) -> None:
+        """Keeps tips of a walk, unsynced."""
+        self.disk.walked.update({tip.id: tip.encoded for tip in tips})
+
+    def walked_tip(self, tip_id: BlockId) -> Tip | None:
+        """A tip that a walk of ours stored."""
+        raw = self.disk.walked.get(tip_id)
+        return decode_tip(raw, self.cluster.count) if raw is not None else None
+
     def crash(self) -> None:
         """Loses everything but the disk; a write that was under way is on it or not, but never in part."""
         if self._writing and self.cluster.random.random() < 0.5:
@@ -173,7 +186,7 @@ class Node:
             case SetTimer(timer, at_mono_ms):
                 self._set_timer(timer, at_mono_ms)
             case StoreTips(tips):
-                self.disk.walked.update({tip.id: tip.encoded for tip in tips})
+                self.store_walked(tips)
             case FetchTips(wanted, floor_height, peers):
                 self._fetch(wanted, floor_height, peers)
             case PeerFault():
@@ -240,7 +253,7 @@ class Node:
             case Vote() if message.voter == self.index:
                 assert saved is not None, "a vote left unsaved"
                 assert saved.voted_view >= message.body.view, "a vote left unsaved"
-                assert message.body.block_id in self.disk.tips, "a tip voted for is not stored"
+                assert self.has_stored(message.body.block_id), "a tip voted for is not stored"
             case Timeout() if message.signer == self.index:
                 assert saved is not None, "a timeout left unsaved"
                 assert saved.timeout_view >= message.view, "a timeout left unsaved"
@@ -248,7 +261,7 @@ class Node:
             case Proposal() if self.cluster.leader(message.view) == self.index:
                 assert saved is not None, "a proposal left unsaved"
                 assert saved.proposed_view >= message.view, "a proposal left unsaved"
-                assert message.tip.id in self.disk.tips, "a proposed tip is not stored"
+                assert self.has_stored(message.tip.id), "a proposed tip is not stored"
             case _:
                 pass
 
@@ -321,7 +334,7 @@ class Node:
         tips: list[Tip] = []
         while self.replica is not None and len(tips) < limits.WALK_TIPS_MAX:
             tip = self.replica.state.tree.get(wanted)
-            if tip is None and wanted in self.disk.tips:
+            if tip is None and self.has_stored(wanted):
                 tip = self.stored_tip(wanted)
             if tip is None or tip.header.height <= floor_height:
                 break
@@ -332,8 +345,7 @@ class Node:
     def _walked_from(self, wanted: BlockId, floor_height: int) -> tuple[Tip, ...]:
         """The same of what our own walks stored."""
         tips: list[Tip] = []
-        while wanted in self.disk.walked and len(tips) < limits.WALK_TIPS_MAX:
-            tip = decode_tip(self.disk.walked[wanted], self.cluster.count)
+        while len(tips) < limits.WALK_TIPS_MAX and (tip := self.walked_tip(wanted)) is not None:
             if tip.header.height <= floor_height:
                 break
             tips.append(tip)
