@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from consensus.encoding import decode_whole
 from consensus.genesis import Genesis
@@ -18,8 +19,8 @@ from consensus.numbers import BlockId, Digest, ValidatorIndex
 from consensus.replica.effects import CommittedBlock, Effect, Message
 from consensus.replica.events import PeerConnected
 from consensus.replica.state import ReplicaTiming, received
-from consensus.vocabulary.certificates import QC, TC
-from consensus.vocabulary.messages import Proposal, Timeout, Vote
+from consensus.vocabulary.certificates import QC
+from consensus.vocabulary.messages import Vote
 from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip
 from tests.simulation.keys import make_genesis
@@ -52,7 +53,7 @@ class Confirmation:
 class Cluster:
     """n nodes, links between them, virtual time in ms."""
 
-    make_node: type[Node] = Node
+    make_node: type = Node
 
     def __init__(
         self, stakes: tuple[int, ...] = (1, 1, 1, 1), seed: int = 0, timing: ReplicaTiming | None = None
@@ -245,16 +246,15 @@ class Cluster:
 
 def reencode(message: Message, count: int) -> Message:
     """The message as a peer decodes it."""
-    return _decode(type(message), message.encoded, count)
+    kind: Any = type(message)
+    return _decode(kind, message.encoded, count)
 
 
 @lru_cache(maxsize=8_192)
-def _decode(kind: type[Message], raw: bytes, count: int) -> Message:
+def _decode(kind: Any, raw: bytes, count: int) -> Any:
     """Every receiver decodes the same bytes to the same value: done once."""
-    if kind in (Vote, LaneReport):
-        decoded = decode_whole(raw, kind.decode)  # type: ignore[arg-type]
-    else:
-        decoded = decode_whole(raw, lambda reader: kind.decode(reader, count))  # type: ignore[call-arg]
+    is_sized = kind not in (Vote, LaneReport)
+    decoded = decode_whole(raw, lambda reader: kind.decode(reader, count) if is_sized else kind.decode(reader))
     assert decoded.encoded == raw
     return decoded
 

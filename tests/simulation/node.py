@@ -4,7 +4,7 @@ A disk keeps what an encoded record holds and nothing else; a crash loses the re
 something is on disk before a message leaves, the node checks it at that moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ class Node:
         self.disk = Disk()
         self.saved: SafetyRecord | None = None  # what the disk's record says
         self.clock_offset_ms = 0
+        self.clock_rate = 1.0  # how fast both clocks run
         self.replica: Replica | None = None
         self.timers: dict[Timer, float] = {}
         self.life = 0  # counts restarts, so that events of an earlier life are ignored
@@ -96,7 +97,7 @@ class Node:
         return self.replica
 
     def now(self) -> Now:
-        time = self.cluster.time_ms
+        time = self.cluster.time_ms * self.clock_rate
         return Now(Milliseconds(int(GENESIS_TIME_MS + 1_000 + time + self.clock_offset_ms)), time)
 
     # life
@@ -212,11 +213,14 @@ class Node:
         def finish() -> None:
             if self.life == life and self.alive:
                 items, self._writing = self._writing, []
-                for item in sorted(items, key=lambda item: not isinstance(item, Save | Commit)):  # puts first
-                    self._deliver(item)
+                self._finish_write(items)
                 self._drain()
 
         self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms), finish)
+
+    def _finish_write(self, items: list[Effect]) -> None:
+        for item in sorted(items, key=lambda item: not isinstance(item, Save | Commit)):  # puts first
+            self._deliver(item)
 
     def _deliver(self, effect: Effect) -> None:
         match effect:
@@ -301,7 +305,11 @@ class Node:
                 del self.timers[timer]
                 self.step(TimerFired(timer))
 
-        self.cluster.at(at_mono_ms, fire)
+        self.at_mono(at_mono_ms, fire)
+
+    def at_mono(self, at_mono_ms: float, action: Callable[[], None]) -> None:
+        """Calls `action` when our monotonic clock shows this time."""
+        self.cluster.at(at_mono_ms / self.clock_rate, action)
 
     # tips of others
 
