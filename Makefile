@@ -1,6 +1,6 @@
 # Everything runs from .venv, which is made from requirements.lock; a stamp file makes the second run instant.
 #   PYTHON=/path/to/python3.12   use this interpreter      VENV=.venv-312   keep the environment elsewhere
-#   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e and mutants
+#   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e, mutants and simulate
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -113,6 +113,15 @@ bench: $(STAMP) ## run the benchmarks and compare with the last recorded run
 .PHONY: mutants
 mutants: $(STAMP) ## break the protocol's rules one at a time and check that the simulator notices
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+SEEDS ?= 1000
+.PHONY: simulate
+simulate: $(STAMP) ## run SEEDS=1000 random schedules of the simulator; ARGS="--first N" for others
+	@$(BIN)/python -m tests.simulation campaign --seeds $(SEEDS) $(ARGS)
+
+.PHONY: simulate-long
+simulate-long: $(STAMP) ## run a million schedules; go on after an interruption from .simulation.json
+	@$(BIN)/python -m tests.simulation campaign --seeds 1000000 --record .simulation.json $(ARGS)
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the dependencies again and rewrite requirements.lock (ARGS=--upgrade for newer versions)

@@ -64,7 +64,8 @@ class Trace:
         return next(tip_id for tip_id, known in self._names.items() if known == name)
 
     def _batch(self, lane: int, digest: Digest) -> str:
-        return f"{lane}:{self._cluster.lanes[lane].index(digest) + 1}"
+        lanes = self._cluster.lanes[lane]
+        return f"{lane}:{lanes.index(digest) + 1 if digest in lanes else digest.hex()[:8]}"
 
     def _observe(self, node: Node, effect: Effect) -> None:
         text = self._text(node, effect)

@@ -70,6 +70,7 @@ class Cluster:
         self.latency_ms = (0.5, 1.5)
         self.sync_ms = 0.0  # mean duration of a synced write; the core steps on meanwhile
         self.drops: Callable[[Sent], bool] = lambda sent: False
+        self.copies: Callable[[Sent], int] = lambda sent: 1  # how often a message arrives
         self.answers: Callable[[int, Page], tuple[float, Page]] = lambda peer, tips: (0.0, tips)  # how late, and what
         self.extra_delay_ms: Callable[[Sent], float] = lambda sent: 0.0
         self.withholds: Callable[[int, int, int], bool] = lambda author, receiver, seq: False
@@ -144,8 +145,14 @@ class Cluster:
             return
         decoded = reencode(message, self.count)
         node = self.nodes[receiver]
-        delay_ms = self.delay(sender, receiver) + self.extra_delay_ms(sent)
-        self.after(delay_ms, lambda: node.step(received(ValidatorIndex(sender), decoded)))
+        event = received(ValidatorIndex(sender), decoded)
+        busy_ms = self.size_delay_ms(sender, receiver, len(message.encoded)) + self.extra_delay_ms(sent)
+        for _ in range(self.copies(sent)):
+            self.after(self.delay(sender, receiver) + busy_ms, lambda: node.step(event))
+
+    def size_delay_ms(self, sender: int, receiver: int, size: int) -> float:
+        """How long the link is busy until these bytes are through."""
+        return 0.0
 
     def partition(self, *groups: set[int]) -> None:
         """From now on only members of one group reach each other."""
@@ -164,6 +171,10 @@ class Cluster:
             if self.nodes[one].alive and self.nodes[other].alive and self.connected(one, other):
                 self.nodes[one].step(PeerConnected(ValidatorIndex(other)))
                 self._stream(one, other)
+
+    def reset_link(self, one: int, other: int) -> None:
+        """The link breaks and is up again at once."""
+        self.reconnect(one, other)
 
     # nodes
 
@@ -234,6 +245,18 @@ class Cluster:
                 culprit = (self.leader(confirmed.view), confirmed.view)
                 assert culprit in cheaters, f"the fresh QC of view {confirmed.view} was reversed"
         assert len(self.ordered) == len(set(self.ordered)), "a batch was ordered twice"
+
+    def arrivals_by_digest(self) -> dict[Digest, dict[int, int]]:
+        """When each validator had each batch, by its own clock."""
+        found: dict[Digest, dict[int, int]] = {}
+        for node in self.nodes:
+            for (_, _, digest), (arrival_ms, _) in node.disk.held.items():
+                found.setdefault(digest, {})[node.index] = arrival_ms
+        return found
+
+    def forked_lanes(self) -> set[int]:
+        """Lanes whose author made two batches of one seq."""
+        return set()
 
     def summary(self) -> str:
         return "; ".join(

@@ -62,7 +62,7 @@ class RandomMoves:
             return None
         if self.random.random() < 0.2 and view in self.adversary.tcs:
             return self.adversary.tcs[view]
-        signers = sorted(self.adversary.timeouts[view].keys() - {self.byzantine})
+        signers = sorted(self.adversary.timeouts[view].keys() - set(self.adversary.members))
         self.random.shuffle(signers)
         for size in range(len(signers) + 1):
             certificate = self.adversary.tc(view, signers[:size], self._any_high(view))
@@ -94,7 +94,7 @@ class RandomMoves:
         """As leader after a failed view: two fresh tips, each with a proof of its own, to two halves of the honest."""
         if self.cluster.leader(view) != self.byzantine:
             return
-        known = sorted(self.adversary.timeouts[view - 1].keys() - {self.byzantine})
+        known = sorted(self.adversary.timeouts[view - 1].keys() - set(self.adversary.members))
         entries: dict[int, TC] = {}
         for signers in itertools.combinations(known, max(0, len(known) - 1)):
             entry = self.adversary.tc(view - 1, signers, self.adversary.qcs[0])
@@ -106,17 +106,17 @@ class RandomMoves:
             tip = self.adversary.fresh_tip(view, justify, entry) if justify is not None else None
             if tip is not None:
                 self.adversary.propose(view, tip, halves[half::2])
-                self.adversary.vote(tip, view, self._some())
+                self.adversary.vote(tip, view, self._some(), self.byzantine)
 
     def _vote(self, view: int) -> None:
         tip = self._any_tip(view)
         if tip is not None:
-            self.adversary.vote(tip, view, self._some())
+            self.adversary.vote(tip, view, self._some(), self.byzantine)
 
     def _time_out(self, view: int) -> None:
         entry = self.adversary.qcs.get(view - 1) or self.adversary.tcs.get(view - 1)
         if entry is not None:
-            self.adversary.time_out(view, self._any_high(view), entry, self._some())
+            self.adversary.time_out(view, self._any_high(view), entry, self._some(), self.byzantine)
 
     def _lie(self, view: int) -> None:
         """A timeout that claims another view or justify view for a tip; or the re-proposal that builds on it."""
@@ -135,7 +135,7 @@ class RandomMoves:
             return
         honest = self.adversary.forge.timeout(view, self.byzantine, tip, entry)
         signature = self.adversary.forge.sign_timeout(body, self.byzantine)
-        self.adversary.send(replace(honest, body=body, signature=signature), self._some())
+        self.adversary.send(replace(honest, body=body, signature=signature), self._some(), self.byzantine)
 
     def _break_a_rule(self, view: int) -> None:
         """A proposal that no honest node takes: another tip or base than the TC names, or a QC of too few."""
@@ -151,22 +151,22 @@ class RandomMoves:
                 adversary.propose(view, made, self.honest)
         elif tip is not None:
             weak = adversary.forge.certify(tip, max(tip.view, view - 1), signers=[self.byzantine])
-            adversary.send(weak, self._some())
+            adversary.send(weak, self._some(), self.byzantine)
 
     def _show_qc(self, view: int) -> None:
         qc = self.adversary.qc(max(0, view - self.random.randrange(4)))
         if qc is not None and qc.view > 0:
-            self.adversary.send(qc, self._some())
+            self.adversary.send(qc, self._some(), self.byzantine)
 
     def _show_tc(self, view: int) -> None:
         certificate = self._any_tc(view - self.random.randrange(2))
         if certificate is not None:
-            self.adversary.send(certificate, self._some())
+            self.adversary.send(certificate, self._some(), self.byzantine)
 
     def _show_tip(self, view: int) -> None:
         tip = self._any_tip(view)
         if tip is not None:
-            self.adversary.send(tip, self._some())
+            self.adversary.send(tip, self._some(), self.byzantine)
 
 
 def _name(tip: Tip) -> tuple[int, bytes]:

@@ -197,8 +197,10 @@ class WholeCluster(Cluster):
 
     # what happens, and what must hold then
 
-    def note_stored(self, index: int, digest: Digest) -> None:
+    def note_stored(self, index: int, lane: int, digest: Digest) -> None:
         self.holders[digest].add(index)
+        if index == lane and digest not in self.lanes[lane]:
+            self.lanes[lane].append(digest)
 
     def note_held(self, index: int, digest: Digest) -> None:
         self.arrivals[digest].setdefault(index, self.nodes[index].now().wall_ms)
@@ -251,11 +253,30 @@ class WholeCluster(Cluster):
         for place, digest in self.sealed.items():
             assert ordered.get(place, digest) == digest, f"the batch receipted at {place} is ordered otherwise"
 
-    def check_all_ordered(self) -> None:
-        """Every receipt was kept."""
-        ordered = set(self.ordered)
-        missing = [receipt for receipt in self.receipts if receipt.batch not in ordered]
-        assert not missing, f"{len(missing)} receipts are not kept"
+    def await_receipt(self, tx_hash: Digest) -> set[Digest]:
+        """Runs until a transaction has its receipt; returns the batch that this names."""
+
+        def found() -> set[Digest]:
+            return {receipt.batch for receipt in self.receipts for item in receipt.items if bytes(item.hash) == tx_hash}
+
+        self.run_until(lambda: bool(found()), limit_ms=2_000)
+        return found()
+
+    def await_everything(self, height: int, limit_ms: float) -> None:
+        """Runs until every honest node has executed up to `height`, and what of it holds data is attested."""
+        self.run_until(lambda: all(node.blocks.state.height >= height for node in self.honest), limit_ms)
+        last = max((block.tip.header.height for block in self.blocks[:height] if block.batches), default=0)
+        self.run_until(lambda: all(node.blocks.core.certified_height >= last for node in self.honest), limit_ms)
+
+    @property
+    def honest(self) -> list[WholeNode]:  # type: ignore[override]
+        return [node for node in self.nodes if node.index not in self.byzantine]
 
     def attested_height(self) -> Height:
         return Height(max(self.certificates, default=0))
+
+    def arrivals_by_digest(self) -> dict[Digest, dict[int, int]]:
+        return self.arrivals
+
+    def forked_lanes(self) -> set[int]:
+        return {author for author, _ in self.lane_forks}

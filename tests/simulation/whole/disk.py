@@ -17,6 +17,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.genesis import Genesis
@@ -35,14 +36,23 @@ MEMORY = Path("/dev/shm")
 Change = tuple[bytes, bytes | None]  # a key and its value; None: not there
 
 
+@dataclass(frozen=True, slots=True)
+class PlainWrite:
+    """A write that a power cut may undo: its number, and the values before it."""
+
+    number: int
+    before: list[Change]
+
+
 class SimulatedLevelDb:
     """As much of plyvel's `DB` as `storage.database.Database` calls."""
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []  # sorted
-        self._plain: deque[list[tuple[bytes, bytes | None, bytes | None]]] = deque(maxlen=PLAIN_WRITES_AT_RISK)
-        self.synced_count = 0
+        self._writers: dict[bytes, int] = {}  # the number of the write that a key's value is from
+        self._plain: deque[PlainWrite] = deque(maxlen=PLAIN_WRITES_AT_RISK)
+        self._count = 0
 
     def get(self, key: bytes, *, verify_checksums: bool = False) -> bytes | None:
         return self._values.get(key)
@@ -63,13 +73,12 @@ class SimulatedLevelDb:
         """The values stay: they are what the next `Database` finds."""
 
     def apply(self, changes: Sequence[Change], *, sync: bool) -> None:
-        before = [] if sync else [(key, self._values.get(key), value) for key, value in changes]
+        self._count += 1
+        if not sync:
+            self._plain.append(PlainWrite(self._count, [(key, self._values.get(key)) for key, _ in changes]))
         for key, value in changes:
             self._set(key, value)
-        if sync:
-            self.synced_count += 1
-        else:
-            self._plain.append(before)
+            self._writers[key] = self._count
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         if value is None:
@@ -84,8 +93,8 @@ class SimulatedLevelDb:
         """A power cut: each plain write at risk is asked about, the newest first."""
         for write in reversed(self._plain):
             if is_lost():
-                for key, old, new in reversed(write):
-                    if self._values.get(key) == new:  # not overwritten since
+                for key, old in reversed(write.before):
+                    if self._writers[key] == write.number:
                         self._set(key, old)
         self._plain.clear()
 

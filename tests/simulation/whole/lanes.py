@@ -149,7 +149,7 @@ class LaneSide:
     def _append(self) -> tuple[tuple[Digest, Milliseconds], ...]:
         stored = self._node.stores.batches.append_many(self._records(), lambda: self._node.now().wall_ms)
         for entry in stored:
-            self._cluster.note_stored(self._node.index, Digest(Hash(entry.digest)))
+            self._cluster.note_stored(self._node.index, entry.author, Digest(Hash(entry.digest)))
         return tuple((Digest(Hash(entry.digest)), Milliseconds(entry.arrival_ms)) for entry in stored)
 
     def _own_written(self) -> tuple[Draft, Puts] | None:

@@ -1,0 +1,87 @@
+"""Inclusion and fair order, as `ordering.md` words them, judged after a run from what every honest node stored.
+
+Responsible for: the two guarantees over a committed chain. δ is the largest difference between honest clocks, and one
+ms for clocks that show whole ones.
+Refuses to do: judge lanes whose author made two batches of one seq: of those nothing is promised.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from consensus.numbers import Digest
+from consensus.replica.effects import CommittedBlock
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A committed batch: its place in the order, its height, and when the first and the last honest node had it.
+
+    To have a batch is to have what precedes it in its lane, too. `last_ms` is None if some honest node never had it.
+    """
+
+    place: int
+    height: int
+    first_ms: int
+    last_ms: int | None
+
+
+def place_batches(
+    blocks: Sequence[CommittedBlock],
+    arrivals: Mapping[Digest, Mapping[int, int]],
+    honest: Sequence[int],
+    forked: set[int],
+) -> list[Placed]:
+    """The committed batches of lanes that nobody forked, with their arrivals."""
+    found: list[Placed] = []
+    before: dict[tuple[int, int], int] = defaultdict(int)  # (lane, node) → when it had all earlier ones
+    complete: dict[tuple[int, int], bool] = defaultdict(lambda: True)
+    place = 0
+    for block in blocks:
+        for batch in block.batches:
+            place += 1
+            if batch.lane in forked:
+                continue
+            known = arrivals.get(batch.digest, {})
+            times = []
+            for node in honest:
+                key = (batch.lane, node)
+                complete[key] &= node in known
+                before[key] = max(before[key], known.get(node, 0))
+                if complete[key]:
+                    times.append(before[key])
+            if times:
+                last_ms = max(times) if len(times) == len(honest) else None
+                found.append(Placed(place, block.tip.header.height, min(times), last_ms))
+    return found
+
+
+def check_fairness(placed: Sequence[Placed], delta_ms: int) -> int:
+    """What every honest node had more than δ before any had another is ordered before it. Returns pairs judged."""
+    judged = 0
+    for first in placed:
+        if first.last_ms is None:
+            continue
+        for second in placed:
+            if first.last_ms + delta_ms < second.first_ms:
+                judged += 1
+                assert first.place < second.place, f"batch {second.place} overtook batch {first.place} unfairly"
+    return judged
+
+
+def check_inclusion(placed: Sequence[Placed], blocks: Sequence[CommittedBlock], delta_ms: int) -> int:
+    """What every honest node had more than δ before a block's parent's time is in it or before it.
+
+    Returns the number of (batch, block) judged.
+    """
+    judged = 0
+    for batch in placed:
+        if batch.last_ms is None:
+            continue
+        for block in blocks[: batch.height - 1]:
+            if batch.last_ms + delta_ms < block.tip.justify.body.ts_ms:
+                judged += 1
+                raise AssertionError(
+                    f"batch {batch.place} belonged into height {block.tip.header.height}, not into {batch.height}"
+                )
+    return judged + len(placed)

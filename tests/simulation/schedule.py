@@ -1,0 +1,176 @@
+"""One schedule: a world drawn from a seed, its faults and attackers, then peace, and everything that must hold.
+
+Responsible for: composing cluster, faults, attackers and traffic; the end; the trace's hash.
+Refuses to do: decide how many there are (`campaign_runner.py`).
+
+Invariants:
+1. Everything that happens follows from the seed and the options: the same ones give the same trace on every machine.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from consensus.replica.state import ReplicaTiming
+from tests.simulation.adversary import Adversary
+from tests.simulation.bounds import check_bounds
+from tests.simulation.cluster import Cluster, Sent
+from tests.simulation.dice import Dice
+from tests.simulation.faults import Faults
+from tests.simulation.moves import RandomMoves
+from tests.simulation.order_checks import check_fairness, check_inclusion, place_batches
+from tests.simulation.shape import draw_shape
+from tests.simulation.whole.cluster import WholeCluster
+
+TIMING = ReplicaTiming(
+    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
+)
+TICK_MS = 2.0
+WHOLE_SHARE = 0.3
+DURATIONS_MS = (80.0, 150.0, 250.0, 400.0)
+PEACE_LIMIT_MS = 8_000.0
+VIEWS_OF_PEACE = 4  # per validator, until everything is final
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of the draw is overruled."""
+
+    whole: bool | None = None
+    duration_ms: float | None = None
+    only: tuple[str, ...] | None = None  # the faults that may strike
+    stakes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one schedule came to."""
+
+    seed: int
+    trace_hash: str
+    is_whole: bool
+    validators: int
+    views: int
+    views_of_peace: int
+    blocks: int
+    pairs_judged: int
+    struck: tuple[str, ...]
+
+
+class Schedule:
+    """See the module."""
+
+    def __init__(self, seed: int, options: Options | None = None) -> None:
+        options = options or Options()
+        self.seed = seed
+        self.dice = Dice(seed, options.only)
+        self.shape = draw_shape(self.dice.stream("shape"), options.stakes)
+        drawn_whole = self.dice.stream("whole").random() < WHOLE_SHARE
+        self.is_whole = drawn_whole if options.whole is None else options.whole
+        self.duration_ms = options.duration_ms or self.dice.stream("duration").choice(DURATIONS_MS)
+        self.cluster: Cluster = self._make_cluster()
+        self.trace = hashlib.sha256()
+        members = self.shape.byzantine
+        self.adversary = Adversary(self.cluster, *members) if members else None
+        self.honest = [node.index for node in self.cluster.honest]
+        self.moves = [RandomMoves(self.adversary, m, self.dice.stream(f"moves {m}")) for m in members if self.adversary]
+        self.faults = Faults(self.cluster, self.shape, self.dice)
+        self._listen()
+
+    def _make_cluster(self) -> Cluster:
+        if not self.is_whole:
+            return Cluster(self.shape.stakes, self.seed, TIMING)
+        cluster = WholeCluster(self.shape.stakes, self.seed, TIMING)
+        cluster.bytes_per_ms = self.shape.bytes_per_ms
+        cluster.batch_sync_ms = self.shape.batch_sync_ms
+        return cluster
+
+    def _listen(self) -> None:
+        seen = self.cluster.on_transmit
+
+        def see(sent: Sent) -> None:
+            self.trace.update(b"%f %d %d" % (self.cluster.time_ms, sent.sender, sent.receiver) + sent.message.encoded)
+            if seen is not None:
+                seen(sent)
+
+        self.cluster.on_transmit = see
+
+    def run(self) -> Result:
+        """Fails with an `AssertionError` if anything is wrong at any time."""
+        cluster = self.cluster
+        try:
+            cluster.start()
+            self._tick()
+            cluster.run(self.duration_ms)
+            views_of_peace = self._make_peace()
+            cluster.check()
+            pairs = self._check_order()
+        finally:
+            if isinstance(cluster, WholeCluster):
+                cluster.close()
+        return Result(
+            self.seed,
+            self.trace.hexdigest(),
+            self.is_whole,
+            cluster.count,
+            self._view(),
+            views_of_peace,
+            len(cluster.blocks),
+            pairs,
+            tuple(self.dice.struck),
+        )
+
+    def _view(self) -> int:
+        return max((node.core.state.view for node in self.cluster.honest if node.alive), default=1)
+
+    def _tick(self) -> None:
+        cluster, dice = self.cluster, self.dice
+        if cluster.time_ms >= self.duration_ms:
+            return
+        traffic = dice.stream("traffic")
+        if traffic.random() < self.shape.traffic:
+            alive = [node.index for node in cluster.honest if node.alive]
+            if alive:
+                cluster.batch(traffic.choice(alive))
+        self.faults.tick()
+        attack, view = dice.stream("attack"), self._view()
+        for moves in self.moves:
+            while attack.random() < self.shape.attack / (1 + self.shape.attack):
+                moves.act(max(1, view - attack.choice((0, 0, 0, 1, 2))))
+        for node in cluster.honest:
+            if node.alive:
+                check_bounds(node)
+        cluster.after(TICK_MS, self._tick)
+
+    # the end
+
+    def _make_peace(self) -> int:
+        """After the faults everything promised becomes final on every honest node. Returns the views it took."""
+        cluster = self.cluster
+        self.faults.end()
+        if isinstance(cluster, WholeCluster):
+            cluster.batch_sync_ms, cluster.bytes_per_ms = 0.3, None
+        last = cluster.batch(self.honest[0])
+        before = self._view()
+        if isinstance(cluster, WholeCluster):
+            wanted = cluster.await_receipt(last) | cluster.promised()
+        else:
+            wanted = {digest for author in self.honest for digest in cluster.lanes[author]}
+        cluster.run_until(lambda: wanted <= set(cluster.ordered), limit_ms=PEACE_LIMIT_MS)
+        views = self._view() - before
+        height = len(cluster.blocks)
+        cluster.run_until(lambda: all(len(node.committed) >= height for node in cluster.honest), PEACE_LIMIT_MS)
+        if isinstance(cluster, WholeCluster):
+            cluster.await_everything(height, PEACE_LIMIT_MS)
+        assert views <= VIEWS_OF_PEACE * cluster.count, f"{views} views until everything was final"
+        return views
+
+    def _check_order(self) -> int:
+        """Inclusion and fairness; with clocks that jump nothing is promised."""
+        cluster = self.cluster
+        if self.faults.clock_jumped:
+            return 0
+        offsets = [node.clock_offset_ms for node in cluster.honest]
+        drift_ms = 2 * self.shape.drift * cluster.time_ms
+        delta_ms = max(offsets) - min(offsets) + int(drift_ms) + 2
+        placed = place_batches(cluster.blocks, cluster.arrivals_by_digest(), self.honest, cluster.forked_lanes())
+        return check_fairness(placed, delta_ms) + check_inclusion(placed, cluster.blocks, delta_ms)
