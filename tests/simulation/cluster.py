@@ -80,6 +80,7 @@ class Cluster:
         self.groups: tuple[frozenset[int], ...] | None = None  # of a partition; None: all are connected
         self.watcher = Watcher(self.leader, self.chain.validator_set.is_quorum)
         self.blocks: list[CommittedBlock] = []  # the one chain, by height from 1
+        self.ordered_set: set[Digest] = set()
         self.confirmations: set[Confirmation] = set()
         self.lanes: list[list[Digest]] = [[] for _ in stakes]
 
@@ -224,6 +225,7 @@ class Cluster:
             return
         assert height == len(self.blocks) + 1
         self.blocks.append(block)
+        self.ordered_set.update(batch.digest for batch in block.batches)
 
     def note_confirmed(self, index: int, tip: Tip, qc: QC) -> None:
         self.confirmations.add(Confirmation(index, qc.view, tip.header.height, tip.id))

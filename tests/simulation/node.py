@@ -239,7 +239,7 @@ class Node:
 
     def _save(self, record: SafetyRecord, tips: tuple[Tip, ...]) -> None:
         self.disk.record = record.encode()
-        self.saved = SafetyRecord.decode(self.disk.record, self.cluster.count)
+        self.saved = record
         for tip in tips:
             self.disk.tips[tip.id] = tip.encoded
             self.disk.loose[tip.id] = tip.view

@@ -26,7 +26,7 @@ TIMING = ReplicaTiming(
 )
 TICK_MS = 2.0
 WHOLE_SHARE = 0.3
-DURATIONS_MS = (80.0, 150.0, 250.0, 400.0)
+DURATIONS_MS = (30.0, 30.0, 60.0, 60.0, 100.0, 160.0, 300.0)
 PEACE_LIMIT_MS = 8_000.0
 VIEWS_OF_PEACE = 4  # per validator, until everything is final
 
@@ -155,7 +155,7 @@ class Schedule:
             wanted = cluster.await_receipt(last) | cluster.promised()
         else:
             wanted = {digest for author in self.honest for digest in cluster.lanes[author]}
-        cluster.run_until(lambda: wanted <= set(cluster.ordered), limit_ms=PEACE_LIMIT_MS)
+        cluster.run_until(lambda: wanted <= cluster.ordered_set, limit_ms=PEACE_LIMIT_MS)
         views = self._view() - before
         height = len(cluster.blocks)
         cluster.run_until(lambda: all(len(node.committed) >= height for node in cluster.honest), PEACE_LIMIT_MS)

@@ -80,6 +80,8 @@ class WholeNode(Node):
         newest = stores.blocks.load_newest_certificate()
         adopt_own_batches(chain, stores, self.index)
         stored = stored_above(chain, stores, execution.effective.cut)
+        for batch in stored:  # a torn write may have left some of its batches whole
+            self.cluster.note_stored(self.index, batch.lane, batch.digest)
         recovered = recover_replica(chain, stores, loaded, execution, stored)
         self.replica = Replica(chain, node_key(self.index), self.cluster.timing, recovered)
         self.lanes = LaneSide(self, self.replica.state.tree.effective.cut, stored)
@@ -166,7 +168,7 @@ class WholeNode(Node):
             if isinstance(item, Save):
                 encoded = item.record.encode()
                 puts += SafetyStore.record_puts(encoded, {tip.id: tip.encoded for tip in item.tips})
-                self.saved = SafetyRecord.decode(encoded, self.cluster.count)
+                self.saved = item.record
             elif isinstance(item, Commit):
                 puts += self._commit_puts(item)
                 for block in item.blocks:
