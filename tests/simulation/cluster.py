@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from consensus import signing
 from consensus.encoding import decode_whole
 from consensus.genesis import Genesis
 from consensus.numbers import BlockId, Digest, ValidatorIndex
-from consensus.replica.effects import CommittedBlock, Effect, Message
+from consensus.replica.effects import Commit, CommittedBlock, Effect, Message
 from consensus.replica.events import PeerConnected
 from consensus.replica.state import ReplicaTiming, received
 from consensus.vocabulary.certificates import QC
@@ -226,6 +227,20 @@ class Cluster:
         assert height == len(self.blocks) + 1
         self.blocks.append(block)
         self.ordered_set.update(batch.digest for batch in block.batches)
+
+    def check_commit_proof(self, commit: Commit) -> None:
+        """What a light client is shown: two QCs of consecutive views, the second for a child of the last block."""
+        last, first, second = commit.blocks[-1].tip, commit.certificate, commit.child_certificate
+        for qc in (first, second):
+            digest = qc.body.signing_digest(self.chain.domain)
+            assert self.chain.validator_set.is_quorum(set(qc.signers)), "a commit proof lacks a quorum"
+            for signer, signature in zip(qc.signers, qc.signatures, strict=True):
+                key = self.chain.validator_set.node_public_key(signer)
+                assert signing.is_signature(key, digest, signature), "a commit proof has a bad signature"
+        assert first.body.block_id == last.id, "a commit proof certifies another block"
+        assert second.view == first.view + 1, "a commit proof's views are not consecutive"
+        assert second.body.justify_view == first.view, "a commit proof's child is another block's"
+        assert second.body.height == first.body.height + 1, "a commit proof's child has another height"
 
     def note_confirmed(self, index: int, tip: Tip, qc: QC) -> None:
         self.confirmations.add(Confirmation(index, qc.view, tip.header.height, tip.id))

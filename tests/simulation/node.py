@@ -270,6 +270,7 @@ class Node:
                 pass
 
     def _commit(self, commit: Commit) -> None:
+        self.cluster.check_commit_proof(commit)
         for block in commit.blocks:
             tip = block.tip
             self.disk.tips[tip.id] = tip.encoded

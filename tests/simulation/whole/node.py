@@ -170,6 +170,7 @@ class WholeNode(Node):
                 puts += SafetyStore.record_puts(encoded, {tip.id: tip.encoded for tip in item.tips})
                 self.saved = item.record
             elif isinstance(item, Commit):
+                self.cluster.check_commit_proof(item)
                 puts += self._commit_puts(item)
                 for block in item.blocks:
                     self.committed.append(block.tip.id)
