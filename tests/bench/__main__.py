@@ -58,6 +58,10 @@ def usage_table(before: list[Usage], after: list[Usage], seconds: float, count: 
 
 async def measure(network: Network, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Samples]]:
     """Runs both parts; returns the summary and the raw samples."""
+    if options.crashed:
+        print(f"killing {options.crashed} of {options.validators} validators", file=sys.stderr)
+        network.crash(options.crashed)
+        await trio.sleep(5)  # until their links are closed and their leaders' views are short
     print(f"unloaded: {options.unloaded} transactions, one at a time", file=sys.stderr)
     await unloaded(network, 8, options.size)
     idle = await unloaded(network, options.unloaded, options.size)
@@ -103,6 +107,7 @@ def main() -> None:
     """Parses the options and runs."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--validators", type=int, default=4)
+    parser.add_argument("--crashed", type=int, default=0, help="validators that are killed before anything is measured")
     parser.add_argument("--seconds", type=float, default=30.0, help="of load, warm-up included")
     parser.add_argument("--warm-up", type=float, default=5.0)
     parser.add_argument("--clients", type=int, default=4, help="per validator")

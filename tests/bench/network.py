@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,13 @@ class Network:
         self.validators: list[dict[str, Any]] = description["validators"]
         self.namespaces: list[int] = [entry["id"] for entry in description["namespaces"]]
         self.urls: list[str] = [entry["rpc"] for entry in self.validators]
+
+    def crash(self, count: int) -> None:
+        """Kills the last `count` validators; nothing is sent to them any more."""
+        for entry in self.validators[len(self.validators) - count :]:
+            os.kill(entry["pid"], signal.SIGKILL)
+        self.validators = self.validators[: len(self.validators) - count]
+        self.urls = [entry["rpc"] for entry in self.validators]
 
     def usages(self) -> list[Usage]:
         return [usage_of(entry["pid"]) for entry in self.validators]
