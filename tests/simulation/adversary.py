@@ -5,6 +5,7 @@ votes, timeouts, certificates out of any quorum.
 Refuses to do: use an honest key. Whatever it shows an honest node was signed by those whose names it bears.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
@@ -33,6 +34,10 @@ class Adversary:
         self.reports: dict[int, dict[ValidatorIndex, LaneReport]] = defaultdict(dict)
         self.qcs: dict[int, QC] = {0: self.forge.genesis_qc}
         self.tcs: dict[int, TC] = {}
+        self._by_view: dict[int, list[Tip]] = defaultdict(list)
+        self._votes_by_view: dict[int, list[VoteBody]] = defaultdict(list)
+        self.newest_ts_ms = 0  # of any justify seen
+        self.proposals: dict[int, list[Proposal]] = defaultdict(list)
         cluster.byzantine.update(members)
         cluster.on_transmit = self._see
 
@@ -42,6 +47,7 @@ class Adversary:
         message = sent.message
         match message:
             case Proposal():
+                self.proposals[message.view].append(message)
                 self._see_tip(message.tip)
                 if message.entry is not None:
                     self._see_certificate(message.entry)
@@ -61,13 +67,26 @@ class Adversary:
             case LaneReport():
                 self.reports[message.view][message.validator] = message
 
-    def _see_tip(self, tip: Tip) -> None:
+    def keep_tip(self, tip: Tip) -> None:
+        """Remembers a tip, seen or made."""
+        if tip.id not in self.tips:
+            self._by_view[tip.view].append(tip)
+            self.newest_ts_ms = max(self.newest_ts_ms, tip.justify.body.ts_ms)
         self.tips[tip.id] = tip
+
+    def recent_tips(self, first: int, last: int) -> list[Tip]:
+        """Tips of these views, by view, in the order in which they were seen."""
+        return [tip for view in range(max(1, first), last + 1) for tip in self._by_view.get(view, ())]
+
+    def _see_tip(self, tip: Tip) -> None:
+        self.keep_tip(tip)
         self._see_certificate(tip.justify)
         if tip.fresh is not None:
             self._see_certificate(tip.fresh)
 
     def _see_vote(self, vote: Vote) -> None:
+        if vote.body not in self.votes:
+            self._votes_by_view[vote.body.view].append(vote.body)
         self.votes[vote.body][vote.voter] = vote.signature
         if vote.report is not None:
             self.reports[vote.report.view][vote.report.validator] = vote.report
@@ -92,16 +111,44 @@ class Adversary:
         """A QC of `view`: one that was seen, or made of votes seen and own ones."""
         if view in self.qcs:
             return self.qcs[view]
-        for body, votes in list(self.votes.items()):
-            if body.view == view:
-                signatures = votes | {
-                    ValidatorIndex(member): self.forge.vote(body, member).signature for member in self.members
-                }
-                if self.cluster.chain.validator_set.is_quorum(signatures):
-                    voters = tuple(sorted(signatures))
-                    self.qcs[view] = QC(body, voters, tuple(signatures[voter] for voter in voters), self.forge.count)
-                    return self.qcs[view]
+        for body in self._votes_by_view.get(view, ()):
+            signatures = self._signatures(body)
+            if self.cluster.chain.validator_set.is_quorum(signatures):
+                voters = tuple(sorted(signatures))
+                self.qcs[view] = QC(body, voters, tuple(signatures[voter] for voter in voters), self.forge.count)
+                return self.qcs[view]
         return None
+
+    def _signatures(self, body: VoteBody) -> dict[ValidatorIndex, bytes]:
+        own = {ValidatorIndex(member): self.forge.vote(body, member).signature for member in self.members}
+        return self.votes[body] | own
+
+    def votes_of(self, view: int) -> list[tuple[VoteBody, dict[ValidatorIndex, bytes]]]:
+        """The bodies voted for in a view, with the signatures seen."""
+        return [(body, self.votes[body]) for body in self._votes_by_view.get(view, ())]
+
+    def other_qc(self, qc: QC, rng: random.Random) -> QC | None:
+        """A QC for the same body with other signers, if enough votes were seen."""
+        signatures = self._signatures(qc.body) | dict(zip(qc.signers, qc.signatures, strict=True))
+        mixed = rng.sample(sorted(signatures), len(signatures))
+        for size in range(1, len(mixed) + 1):
+            chosen = tuple(sorted(mixed[:size]))
+            if self.cluster.chain.validator_set.is_quorum(chosen):
+                other = QC(qc.body, chosen, tuple(signatures[voter] for voter in chosen), self.forge.count)
+                return other if other.encoded != qc.encoded else None
+        return None
+
+    def usable_reports(self, view: int, justify: QC) -> dict[ValidatorIndex, LaneReport]:
+        """Reports that a tip of `view` on `justify` may quote, the members' own made up where there is none."""
+        found = {
+            validator: report
+            for validator, report in self.reports[view].items()
+            if report.sent_ms >= justify.body.ts_ms
+        }
+        sent_ms = max(START_MS + int(self.cluster.time_ms), justify.body.ts_ms)
+        for member in self.members:
+            found.setdefault(ValidatorIndex(member), self.forge.report(view, member, sent_ms))
+        return found
 
     def tc(self, view: int, honest: Iterable[int], high: Tip | QC | TimeoutBody) -> TC | None:
         """A TC of these honest signers' timeouts, with the members' own, which report `high`."""
@@ -135,16 +182,21 @@ class Adversary:
         if not self.cluster.chain.validator_set.is_quorum(reports):
             return None
         tip = self.forge.tip(view, justify, fresh, tuple(reports[validator] for validator in sorted(reports)))
-        self.tips[tip.id] = tip
+        self.keep_tip(tip)
         return tip
 
     # what it does
 
-    def send(self, message: Message, receivers: Iterable[int], sender: int | None = None) -> None:
-        """Delivers after a link's delay, whatever partitions say."""
+    def send(
+        self, message: Message, receivers: Iterable[int], sender: int | None = None, *, is_evidence: bool = True
+    ) -> None:
+        """Delivers after a link's delay, whatever partitions say. Not `is_evidence`: what honest names stand under is
+        not what they signed, so it must convince nobody.
+        """
         cluster = self.cluster
         source = ValidatorIndex(self.members[0] if sender is None else sender)
-        cluster.watcher.see(source, message)
+        if is_evidence:
+            cluster.watcher.see(source, message)
         decoded = reencode(message, cluster.count)
         for receiver in receivers:
             if receiver in cluster.byzantine:

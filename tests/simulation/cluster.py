@@ -8,9 +8,9 @@ import hashlib
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from consensus import signing
@@ -41,6 +41,9 @@ class Sent:
     message: Message
 
 
+Lie = Callable[[Sent], Iterable[tuple[float, Message]]]  # (delay in ms, message) for each that is sent instead
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """A node's word that a block is ordered."""
@@ -67,7 +70,12 @@ class Cluster:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self.nodes = [self.make_node(self, index) for index in range(self.count)]
-        self.byzantine: set[int] = set()  # their nodes never start; an attacker speaks for them
+        self.byzantine: set[int] = set()  # their nodes never start, unless possessed; an attacker speaks for them
+        self.possessed: set[int] = set()  # Byzantine ones whose node runs, with lies
+        self.lies: dict[int, Lie] = {}  # what becomes of a message that a possessed node sends
+        self.twins: list[Node] = []  # second nodes with the key of a Byzantine validator
+        self.has_forks = False  # with a third of the stake Byzantine, forks are noted and no failure
+        self.may_fork = False
         self.latency_ms = (0.5, 1.5)
         self.sync_ms = 0.0  # mean duration of a synced write; the core steps on meanwhile
         self.drops: Callable[[Sent], bool] = lambda sent: False
@@ -138,19 +146,43 @@ class Cluster:
     def connected(self, one: int, other: int) -> bool:
         return self.groups is None or any(one in group and other in group for group in self.groups)
 
-    def transmit(self, sender: int, receiver: int, message: Message) -> None:
+    def transmit(self, node: Node, receiver: int, message: Message) -> None:
+        """What a node sends to a validator; a possessed one may say something else, or later, or nothing."""
+        lie = self.lies.get(node.index)
+        if lie is None:
+            self._transmit(node, receiver, message)
+            return
+        for delay_ms, said in lie(Sent(node.index, receiver, message)):
+            self.after(delay_ms, partial(self._transmit, node, receiver, said))
+
+    def _transmit(self, node: Node, receiver: int, message: Message) -> None:
+        sender = node.index
         sent = Sent(sender, receiver, message)
         self.watcher.see(sender, message)
         if self.on_transmit is not None:
             self.on_transmit(sent)
-        if not self.connected(sender, receiver) or self.drops(sent):
+        targets = [target for target in self.instances(receiver) if self.connected(node.instance, target.instance)]
+        if not targets or self.drops(sent):
             return
-        decoded = reencode(message, self.count)
-        node = self.nodes[receiver]
-        event = received(ValidatorIndex(sender), decoded)
+        event = received(sender, reencode(message, self.count))
         busy_ms = self.size_delay_ms(sender, receiver, len(message.encoded)) + self.extra_delay_ms(sent)
         for _ in range(self.copies(sent)):
-            self.after(self.delay(sender, receiver) + busy_ms, lambda: node.step(event))
+            for target in targets:
+                self.after(self.delay(sender, receiver) + busy_ms, partial(target.step, event))
+
+    def instances(self, index: int) -> list[Node]:
+        """The node of a validator, and its twin if it has one."""
+        return [self.nodes[index], *(twin for twin in self.twins if twin.index == index)]
+
+    def add_twin(self, index: int) -> Node:
+        """A second node with the key of a possessed validator; it has a disk of its own. Partitions name it by
+        `instance`.
+        """
+        assert index in self.possessed
+        twin: Node = self.make_node(self, index)
+        twin.instance = self.count + len(self.twins)
+        self.twins.append(twin)
+        return twin
 
     def size_delay_ms(self, sender: int, receiver: int, size: int) -> float:
         """How long the link is busy until these bytes are through."""
@@ -167,12 +199,12 @@ class Cluster:
 
     def reconnect(self, *indices: int) -> None:
         """Tells both ends of every link (of these nodes) that it opened; authors stream their lanes from there."""
-        for one, other in itertools.permutations(range(self.count), 2):
-            if indices and one not in indices and other not in indices:
+        for one, other in itertools.permutations([*self.nodes, *self.twins], 2):
+            if (indices and one.index not in indices and other.index not in indices) or one.index == other.index:
                 continue
-            if self.nodes[one].alive and self.nodes[other].alive and self.connected(one, other):
-                self.nodes[one].step(PeerConnected(ValidatorIndex(other)))
-                self._stream(one, other)
+            if one.alive and other.alive and self.connected(one.instance, other.instance):
+                one.step(PeerConnected(other.index))
+                self._stream(one.index, other)
 
     def reset_link(self, one: int, other: int) -> None:
         """The link breaks and is up again at once."""
@@ -181,9 +213,12 @@ class Cluster:
     # nodes
 
     def start(self, *indices: int) -> None:
-        started = [index for index in indices or range(self.count) if index not in self.byzantine]
+        mute = self.byzantine - self.possessed
+        started = [index for index in indices or range(self.count) if index not in mute]
         for index in started:
-            self.nodes[index].start()
+            for node in self.instances(index):
+                if not node.alive:
+                    node.start()
         self.reconnect(*started)
 
     def crash(self, *indices: int) -> None:
@@ -201,18 +236,20 @@ class Cluster:
         self.nodes[author].receive_batch(author, seq, digest)
         for receiver in range(self.count):
             if receiver != author:
-                self._push(author, receiver, seq, (delays_ms or {}).get(receiver, self.delay(author, receiver)))
+                delay_ms = (delays_ms or {}).get(receiver, self.delay(author, receiver))
+                for node in self.instances(receiver):
+                    self._push(author, node, seq, delay_ms)
         return digest
 
-    def _stream(self, author: int, receiver: int) -> None:
-        for seq in range(self.nodes[receiver].heads[author] + 1, len(self.lanes[author]) + 1):
-            self._push(author, receiver, seq, self.delay(author, receiver))
+    def _stream(self, author: int, receiver: Node) -> None:
+        for seq in range(receiver.heads[author] + 1, len(self.lanes[author]) + 1):
+            self._push(author, receiver, seq, self.delay(author, receiver.index))
 
-    def _push(self, author: int, receiver: int, seq: int, delay_ms: float) -> None:
-        if not self.connected(author, receiver) or self.withholds(author, receiver, seq):
+    def _push(self, author: int, receiver: Node, seq: int, delay_ms: float) -> None:
+        if not self.connected(author, receiver.instance) or self.withholds(author, receiver.index, seq):
             return
-        digest, node = self.lanes[author][seq - 1], self.nodes[receiver]
-        self.after(delay_ms + SYNC_MS, lambda: node.receive_batch(author, seq, digest))
+        digest = self.lanes[author][seq - 1]
+        self.after(delay_ms + SYNC_MS, lambda: receiver.receive_batch(author, seq, digest))
 
     # checks
 
@@ -221,6 +258,9 @@ class Cluster:
         height = block.tip.header.height
         if height <= len(self.blocks):
             known = self.blocks[height - 1]
+            if self.may_fork and known.tip.id != block.tip.id:
+                self.has_forks = True
+                return
             assert known.tip.id == block.tip.id, f"FORK at height {height} by node {index}"
             assert known.batches == block.batches, f"node {index} orders height {height} otherwise"
             return

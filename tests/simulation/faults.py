@@ -126,8 +126,10 @@ class Faults:
     def _partition(self) -> None:
         rng = self._dice.stream("partitions")
         side = set(rng.sample(self._honest, rng.randrange(1, len(self._honest))))
-        byzantine = set(self._cluster.byzantine)
-        self._cluster.partition(side | byzantine, (set(self._honest) - side) | byzantine)
+        twins: dict[int, int] = {twin.index: twin.instance for twin in self._cluster.twins}
+        here = set(self._cluster.byzantine)
+        there = {twins.get(index, index) for index in here}
+        self._cluster.partition(side | here, (set(self._honest) - side) | there)
 
     def _cut_one_way(self) -> None:
         rng = self._dice.stream("one_ways")

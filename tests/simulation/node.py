@@ -5,8 +5,8 @@ something is on disk before a message leaves, the node checks it at that moment.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from consensus import limits
 from consensus.clock import Now
@@ -58,6 +58,27 @@ class Disk:
     certificates: tuple[QC, ...] = ()  # of the last commit
     held: dict[tuple[int, int, Digest], tuple[Milliseconds, bool]] = field(default_factory=dict)
 
+    def copy(self) -> "Disk":
+        """What a backup holds."""
+        return replace(
+            self,
+            tips=dict(self.tips),
+            walked=dict(self.walked),
+            loose=dict(self.loose),
+            committed=list(self.committed),
+            held=dict(self.held),
+        )
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A node's disk at some time, and what the simulation knows of it."""
+
+    disk: Any
+    saved: SafetyRecord | None
+    committed: tuple[BlockId, ...]
+    heads: tuple[int, ...]
+
 
 def decode_tip(raw: bytes, count: int) -> Tip:
     return decode_whole(raw, lambda reader: Tip.decode(reader, count))
@@ -69,6 +90,7 @@ class Node:
     def __init__(self, cluster: "Cluster", index: int) -> None:
         self.cluster = cluster
         self.index: ValidatorIndex = ValidatorIndex(index)
+        self.instance = index  # what partitions call it: twins share an index and not this
         self.disk = Disk()
         self.saved: SafetyRecord | None = None  # what the disk's record says
         self.clock_offset_ms = 0
@@ -160,6 +182,16 @@ class Node:
         self.replica = None
         self.timers, self.ahead = {}, {}
 
+    def backup(self) -> Backup:
+        """A copy of the disk, as an operator makes one."""
+        return Backup(self.disk.copy(), self.saved, tuple(self.committed), tuple(self.heads))
+
+    def restore(self, backup: Backup) -> None:
+        """The disk is as it was; the next start finds it so."""
+        assert not self.alive
+        self.disk, self.saved = backup.disk.copy(), backup.saved
+        self.committed, self.heads = list(backup.committed), list(backup.heads)
+
     # steps
 
     def step(self, event: Event) -> None:
@@ -248,7 +280,7 @@ class Node:
         self._check_saved(message)
         for receiver in receivers:
             if receiver != self.index:
-                self.cluster.transmit(self.index, receiver, message)
+                self.cluster.transmit(self, receiver, message)
 
     def _check_saved(self, message: Message) -> None:
         """Nothing that must not be said twice leaves before the disk knows of it."""
@@ -319,7 +351,7 @@ class Node:
         cluster, life = self.cluster, self.life
         peer = cluster.nodes[peers[0]]
         stored = self._walked_from(wanted, floor_height)
-        if wanted in self._fetching or not (stored or cluster.connected(self.index, peer.index)):
+        if wanted in self._fetching or not (stored or cluster.connected(self.instance, peer.instance)):
             return
         self._fetching.add(wanted)
 
@@ -400,7 +432,7 @@ class Node:
             if self.life != life or not self.alive or key in self.disk.held:
                 return
             holders = (peer for peer in cluster.nodes if peer.alive and key in peer.disk.held)
-            if any(cluster.connected(self.index, peer.index) for peer in holders):
+            if any(cluster.connected(self.instance, peer.instance) for peer in holders):
                 self._hold(*key, chained=False)
                 self._advance(key[0])
             else:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from consensus.replica.state import ReplicaTiming
 from tests.simulation.adversary import Adversary
+from tests.simulation.attackers.attacker import Attacker, Attackers
+from tests.simulation.attackers.roster import available, draw_habits
 from tests.simulation.bounds import check_bounds
 from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.dice import Dice
@@ -26,6 +28,7 @@ TIMING = ReplicaTiming(
 )
 TICK_MS = 2.0
 WHOLE_SHARE = 0.3
+RANDOM_SHARE = 0.5  # of Byzantine validators that also make moves at random
 DURATIONS_MS = (30.0, 30.0, 60.0, 60.0, 100.0, 160.0, 300.0)
 PEACE_LIMIT_MS = 8_000.0
 VIEWS_OF_PEACE = 4  # per validator, until everything is final
@@ -39,6 +42,7 @@ class Options:
     duration_ms: float | None = None
     only: tuple[str, ...] | None = None  # the faults that may strike
     stakes: tuple[int, ...] | None = None
+    habits: tuple[str, ...] | None = None  # of every Byzantine validator
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,14 @@ class Result:
     blocks: int
     pairs_judged: int
     struck: tuple[str, ...]
+    habits: tuple[str, ...]
 
 
 class Schedule:
     """See the module."""
 
     def __init__(self, seed: int, options: Options | None = None) -> None:
-        options = options or Options()
+        self.options = options = options or Options()
         self.seed = seed
         self.dice = Dice(seed, options.only)
         self.shape = draw_shape(self.dice.stream("shape"), options.stakes)
@@ -72,9 +77,24 @@ class Schedule:
         members = self.shape.byzantine
         self.adversary = Adversary(self.cluster, *members) if members else None
         self.honest = [node.index for node in self.cluster.honest]
-        self.moves = [RandomMoves(self.adversary, m, self.dice.stream(f"moves {m}")) for m in members if self.adversary]
+        self.moves = [
+            RandomMoves(self.adversary, member, self.dice.stream(f"moves {member}"))
+            for member in members
+            if self.adversary is not None and self.dice.stream("random").random() < RANDOM_SHARE
+        ]
+        habits = self._draw_habits(members)
+        self.attackers = Attackers(habits)
         self.faults = Faults(self.cluster, self.shape, self.dice)
         self._listen()
+
+    def _draw_habits(self, members: tuple[int, ...]) -> dict[int, list[Attacker]]:
+        if self.adversary is None:
+            return {}
+        if self.options.habits is None:
+            return draw_habits(self.adversary, members, self.dice.stream("habits"), whole=self.is_whole)
+        kinds = {kind.__name__: kind for kind in available(whole=self.is_whole)}
+        rng = self.dice.stream("habits")
+        return {m: [kinds[name](self.adversary, m, rng) for name in self.options.habits] for m in members}
 
     def _make_cluster(self) -> Cluster:
         if not self.is_whole:
@@ -117,6 +137,7 @@ class Schedule:
             len(cluster.blocks),
             pairs,
             tuple(self.dice.struck),
+            tuple(self.attackers.names),
         )
 
     def _view(self) -> int:
@@ -133,6 +154,7 @@ class Schedule:
                 cluster.batch(traffic.choice(alive))
         self.faults.tick()
         attack, view = dice.stream("attack"), self._view()
+        self.attackers.tick(view)
         for moves in self.moves:
             while attack.random() < self.shape.attack / (1 + self.shape.attack):
                 moves.act(max(1, view - attack.choice((0, 0, 0, 1, 2))))

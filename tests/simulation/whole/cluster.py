@@ -54,6 +54,7 @@ class WholeCluster(Cluster):
         self.arrivals: dict[Digest, dict[int, int]] = defaultdict(dict)  # when each node had it, by its own clock
         self.lane_forks: set[tuple[int, int]] = set()
         self.serve_batch: dict[int, Callable[[int, Digest], bytes]] = {}  # how Byzantine validators answer
+        self.push_lies: dict[int, Callable[[int, int, bytes], bytes | None]] = {}  # what their links carry instead
         self.on_push: Callable[[int, int, bytes], None] | None = None  # an attacker sees every pushed batch
         self._signed_up_to: dict[int, int] = defaultdict(int)
         self._transactions = itertools.count()
@@ -158,8 +159,10 @@ class WholeCluster(Cluster):
         """A batch on its author's link."""
         if self.on_push is not None:
             self.on_push(author, receiver, encoded)
-        if not self.withholds(author, receiver, seq):
-            self.carry(author, receiver, len(encoded), lambda node: node.receive_batch_frame(author, encoded))
+        lie = self.push_lies.get(author)
+        said = lie(receiver, seq, encoded) if lie is not None else encoded
+        if said is not None and not self.withholds(author, receiver, seq):
+            self.carry(author, receiver, len(said), lambda node: node.receive_batch_frame(author, said))
 
     def ask_batch(self, asker: int, peer: int, digest: Digest, answer: Callable[[bytes], None]) -> None:
         """A request for a batch and its answer, empty if the peer has none."""
@@ -167,10 +170,10 @@ class WholeCluster(Cluster):
         def back(encoded: bytes) -> None:
             self.carry(peer, asker, len(encoded), lambda _: answer(encoded))
 
-        if peer in self.byzantine:
-            served = self.serve_batch.get(peer)
-            self.after(2 * self.delay(asker, peer), lambda: back(served(asker, digest) if served else b""))
-        else:
+        served = self.serve_batch.get(peer)
+        if served is not None:
+            self.after(2 * self.delay(asker, peer), lambda: back(served(asker, digest)))
+        elif not self._is_up(peer) or self.nodes[peer].alive:
             self.carry(asker, peer, 32, lambda node: back(node.lanes.encoded(digest) or b""))
 
     def show_share(self, sender: int, receiver: int, share: AttestationShare) -> None:
@@ -206,6 +209,8 @@ class WholeCluster(Cluster):
         self.arrivals[digest].setdefault(index, self.nodes[index].now().wall_ms)
 
     def note_receipt(self, receipt: Receipt) -> None:
+        if receipt.lane in self.byzantine:
+            return
         place = (receipt.lane, receipt.seq)
         assert self.sealed.setdefault(place, receipt.batch) == receipt.batch, f"two batches are receipted at {place}"
         self.receipts.append(receipt)

@@ -33,7 +33,7 @@ from storage.chain import ChainStore, CommitProof
 from storage.keyspace import Puts
 from storage.safety import SafetyStore
 from tests.simulation.keys import node_key
-from tests.simulation.node import Node
+from tests.simulation.node import Backup, Node
 from tests.simulation.whole.blocks import BlockSide
 from tests.simulation.whole.lanes import LaneSide
 
@@ -115,6 +115,15 @@ class WholeNode(Node):
         self.storage.close()
         self.storage.power_cut(rng)
         self.cluster.note_crashed(self.index)
+
+    def backup(self) -> Backup:
+        return Backup(self.storage.leveldb.copy(), self.saved, tuple(self.committed), ())
+
+    def restore(self, backup: Backup) -> None:
+        """Only the database is as it was: segment files are newer."""
+        assert not self.alive
+        self.storage.leveldb, self.saved = backup.disk.copy(), backup.saved
+        self.committed = list(backup.committed)
 
     def is_struck(self, point: str) -> bool:
         """Whether the process dies here, between two acts outside the replica."""
