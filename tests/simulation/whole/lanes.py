@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from consensus.errors import InvalidObject
+from consensus.errors import BrokenInvariant, InvalidObject
 from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Milliseconds, Seq, ValidatorIndex
 from consensus.ordering.cut import LanePosition
 from consensus.replica.effects import CommittedBlock, NeedBatches
@@ -72,9 +72,16 @@ class LaneSide:
         self._carry_out(self.core.start())
 
     def handle(self, event: events.Event) -> None:
-        if not self._is_over:
+        if self._is_over:
+            return
+        try:
             self._carry_out(self.core.step(event, self._node.now()))
-            self._schedule_wake()
+        except BrokenInvariant:
+            if self._node.index not in self._cluster.possessed:
+                raise
+            self._node.crash()  # a Byzantine validator's process ends
+            return
+        self._schedule_wake()
 
     def _carry_out(self, found: Sequence[effects.Effect]) -> None:  # noqa: C901 - one table
         node = self._node

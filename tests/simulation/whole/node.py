@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consensus.encoding import decode_whole
+from consensus.errors import BrokenInvariant
 from consensus.numbers import GENESIS_HEIGHT, BlockId, Digest, Hash, Height
 from consensus.ordering.effective import Effective
 from consensus.replica.effects import Broadcast, Commit, CommittedBlock, Confirm, Effect, NeedBatches, Save, Send
@@ -30,6 +31,7 @@ from sequencer.node.recovery import (
     stored_above,
 )
 from storage.chain import ChainStore, CommitProof
+from storage.errors import StorageFault
 from storage.keyspace import Puts
 from storage.safety import SafetyStore
 from tests.simulation.keys import node_key
@@ -69,6 +71,15 @@ class WholeNode(Node):
     def start(self) -> None:
         """Boots from the disk, in the order of `sequencer.node.node.Node`."""
         assert not self.alive
+        try:
+            self._start()
+        except (BrokenInvariant, StorageFault):
+            self.storage.close()
+            self.replica = None
+            if self.index not in self.cluster.possessed:
+                raise
+
+    def _start(self) -> None:
         self.life += 1
         self.timers, self._fetching = {}, set()
         self._events, self._is_stepping = deque(), False
