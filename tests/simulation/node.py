@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from consensus import limits
 from consensus.clock import Now
 from consensus.encoding import decode_whole
+from consensus.errors import BrokenInvariant
 from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
 from consensus.ordering.effective import Effective, effective_start
 from consensus.replica.effects import (
@@ -198,7 +199,14 @@ class Node:
         """One step of the core, and its effects in order; a crash point may stop in the middle."""
         if self.replica is None:
             return
-        for effect in self.replica.step(event, self.now()):
+        try:
+            effects = self.replica.step(event, self.now())
+        except BrokenInvariant:
+            if not self.cluster.may_fork:
+                raise
+            self.crash()  # with a third of the stake Byzantine a node may meet what cannot be; it stops
+            return
+        for effect in effects:
             if self.replica is None:
                 return
             self.carry_out(effect)
