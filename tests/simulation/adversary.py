@@ -197,6 +197,7 @@ class Adversary:
         source = ValidatorIndex(self.members[0] if sender is None else sender)
         if is_evidence:
             cluster.watcher.see(source, message)
+        cluster.witness(message)
         decoded = reencode(message, cluster.count)
         for receiver in receivers:
             if receiver in cluster.byzantine:

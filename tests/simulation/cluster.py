@@ -15,6 +15,9 @@ from typing import Any
 
 from consensus import signing
 from consensus.encoding import decode_whole
+from consensus.evidence.check import Offence, check_proof
+from consensus.evidence.detector import Detector
+from consensus.evidence.proofs import Proof, decode_proof, encode_proof
 from consensus.genesis import Genesis
 from consensus.numbers import BlockId, Digest, ValidatorIndex
 from consensus.replica.effects import Commit, CommittedBlock, Effect, Message
@@ -88,6 +91,8 @@ class Cluster:
         self.on_transmit: Callable[[Sent], None] | None = None  # an attacker that sees every message
         self.groups: tuple[frozenset[int], ...] | None = None  # of a partition; None: all are connected
         self.watcher = Watcher(self.leader, self.chain.validator_set.is_quorum)
+        self.detector = Detector(self.chain)  # the product's own, fed with everything that anybody says
+        self.offences: list[Offence] = []
         self.blocks: list[CommittedBlock] = []  # the one chain, by height from 1
         self.ordered_set: set[Digest] = set()
         self.confirmations: set[Confirmation] = set()
@@ -155,10 +160,21 @@ class Cluster:
         for delay_ms, said in lie(Sent(node.index, receiver, message)):
             self.after(delay_ms, partial(self._transmit, node, receiver, said))
 
+    def witness(self, message: Message) -> None:
+        """The detector sees a message; what it proves is checked by its judge, and convicts nobody honest."""
+        for proof in self.detector.see(message):
+            self.note_proof(proof)
+
+    def note_proof(self, proof: Proof) -> None:
+        offence = check_proof(decode_proof(encode_proof(proof), self.count), self.chain)
+        assert offence.validator in self.byzantine, f"evidence against an honest validator: {offence}"
+        self.offences.append(offence)
+
     def _transmit(self, node: Node, receiver: int, message: Message) -> None:
         sender = node.index
         sent = Sent(sender, receiver, message)
         self.watcher.see(sender, message)
+        self.witness(message)
         if self.on_transmit is not None:
             self.on_transmit(sent)
         targets = [target for target in self.instances(receiver) if self.connected(node.instance, target.instance)]

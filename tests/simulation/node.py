@@ -31,7 +31,7 @@ from consensus.replica.effects import (
     SetTimer,
     StoreTips,
 )
-from consensus.replica.events import BatchHeld, Event, Started, Timer, TimerFired, TipsFetched
+from consensus.replica.events import BatchHeld, Event, ProposalReceived, Started, Timer, TimerFired, TipsFetched
 from consensus.replica.replica import Replica
 from consensus.replica.safety import SafetyRecord
 from consensus.replica.state import Recovered
@@ -209,7 +209,17 @@ class Node:
         for effect in effects:
             if self.replica is None:
                 return
+            if isinstance(effect, PeerFault) and isinstance(event, ProposalReceived):
+                self._accuse(event.proposal)
             self.carry_out(effect)
+
+    def _accuse(self, proposal: Proposal) -> None:
+        """A proposal that was refused may convict its leader."""
+        detector = self.cluster.detector
+        proof = detector.convict_leader(proposal) if self.index not in self.cluster.byzantine else None
+        if proof is not None:
+            self.cluster.note_proof(proof)
+            detector.note(self.cluster.offences[-1])
 
     def carry_out(self, effect: Effect) -> None:
         """Does what the core asks for, as a driver does, unless the crash point comes first."""
@@ -234,6 +244,8 @@ class Node:
                 self.faults.append((effect.sender, effect.reason))
             case EnterView():
                 self.views.append(effect.view)
+                if self.index not in cluster.byzantine:
+                    cluster.detector.enter(View(effect.view))
             case NeedBatches(batches):
                 self._need(batches)
 

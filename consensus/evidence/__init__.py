@@ -1,0 +1,1 @@
+"""Proofs that a validator broke the rules, and finding them."""
