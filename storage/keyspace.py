@@ -33,8 +33,10 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
     lc                             number u64, hash: the finalized L1 block up to which batches are kept  settlement
     ls index u64, share's place    own signed share of an L1 batch                                        settlement
     la nonce u64                   record of an attempt to commit: the signed transaction and its fate    settlement
+    ev offence                     proof of a validator's fault                                           evidence
 
     place in the chain = namespace_index u64, position u32
+    offence = rule u8, validator u16, place u64
     share's place = last height u64, data kind u8
     place in a lane = lane u16, seq u64, namespace u64, kind u8, index u32
 
@@ -79,6 +81,7 @@ L1_BATCH_HEIGHT = b"lh"
 L1_CURSOR = b"lc"
 BATCH_SHARE = b"ls"
 L1_ATTEMPT = b"la"
+EVIDENCE = b"ev"
 
 U32 = struct.Struct(">I")
 U64 = struct.Struct(">Q")

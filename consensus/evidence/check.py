@@ -12,7 +12,7 @@ Invariants:
 from dataclasses import dataclass
 from typing import assert_never
 
-from consensus.encoding import u8, u16, u64
+from consensus.encoding import decode_whole, u8, u16, u64
 from consensus.errors import InvalidObject
 from consensus.evidence.proofs import (
     FalseReceipt,
@@ -44,6 +44,8 @@ from consensus.vocabulary.certificates import TimeoutBody, VoteBody
 from consensus.vocabulary.l1_batch import L1Batch
 from consensus.vocabulary.receipt import Receipt
 
+LANE_FORK_RULE = 7
+INVALID_PROPOSAL_RULE = 9
 _INFINITE_VIEW = 2**64
 
 
@@ -58,11 +60,16 @@ class Offence:
     @property
     def is_slashable(self) -> bool:
         """Whether stake is lost; an invalid proposal (E9) only excludes its leader."""
-        return self.rule != 9
+        return self.rule != INVALID_PROPOSAL_RULE
 
     def encode(self) -> bytes:
         """rule ‖ validator ‖ place: 11 bytes."""
         return u8(self.rule) + u16(self.validator) + u64(self.place)
+
+    @staticmethod
+    def decode(data: bytes) -> "Offence":
+        """The inverse of `encode`. Raises `DecodeError`."""
+        return decode_whole(data, lambda reader: Offence(reader.u8(), ValidatorIndex(reader.u16()), reader.u64()))
 
     def __str__(self) -> str:
         return f"E{self.rule} by validator {self.validator} at {self.place}"

@@ -26,6 +26,7 @@ from consensus.signing import SIGNATURE_BYTES, Kind, NodeKey, require_signature,
 BATCH_VERSION = 1
 KIND_OPEN = 0  # open transactions; other kinds are carried, hashed, counted and inert
 LENGTH_PREFIX_BYTES = 4
+SEGMENT_ENTRY_BYTES = 49  # of one entry in a header
 
 
 @dataclass(frozen=True, slots=True)

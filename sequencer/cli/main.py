@@ -21,6 +21,7 @@ from sequencer.cli import (
     config,
     derive,
     devnet,
+    evidence,
     genesis,
     init,
     keys,
@@ -60,6 +61,7 @@ app.add_typer(tx.app, name="tx")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(validators.app, name="validators")
 app.add_typer(batch.app, name="batch")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(peers.app, name="peers")
 app.command("derive")(derive.derive)
 app.command("version")(version_noun.version)

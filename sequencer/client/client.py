@@ -29,6 +29,7 @@ from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
 from sequencer.client.chain_view import chain_from_json, validators_from_json
 from sequencer.client.errors import MalformedAnswer, StatusNotReached, UnprovedAnswer
+from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
 from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
@@ -274,6 +275,11 @@ class SequencerClient:
     async def l1_batches(self, from_index: int = 1, count: int = 100) -> list[L1BatchView]:
         """A page of L1 batches, as the node says."""
         return await self._call("seq_listBatches", _list_of(l1_batch_from_json), from_index=from_index, count=count)
+
+    async def evidence(self, after: bytes = b"", count: int = 100) -> list[EvidenceView]:
+        """A page of proofs of validators' faults; judge each with `consensus.evidence.check.check_proof`."""
+        answer = _list_of(evidence_from_json)
+        return await self._call("seq_getEvidence", answer, after=to_hex(after), count=count)
 
     async def validators(self, epoch: Epoch = GENESIS_EPOCH) -> tuple[Validator, ...] | None:
         """The validators of an epoch by index; None if there is no such epoch yet."""

@@ -48,7 +48,7 @@ _log = structlog.get_logger("attesting")
 class AttestingDriver:
     """The attestation core at work."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is given by name
         self,
         *,
         chain: Genesis,
@@ -57,6 +57,7 @@ class AttestingDriver:
         core: AttestationCore,
         database: Database,
         certified: Callable[[AttestationCertificate], None],
+        keep_evidence: Callable[[effects.RecordEvidence], None],
         metrics: Metrics,
         failpoints: Failpoints,
     ) -> None:
@@ -67,6 +68,7 @@ class AttestingDriver:
         self._database = database
         self._store = BlockStore(database)
         self._certified = certified
+        self._keep_evidence = keep_evidence
         self._metrics = metrics
         self._failpoints = failpoints
         self._host: ValidatorHost | None = None
@@ -116,7 +118,7 @@ class AttestingDriver:
                 self._metrics.add(table.ATTESTING_FAULTS, 1, effect.reason)
                 self._blame(effect)
             case effects.RecordEvidence():
-                _log.error("validator_signed_two_attestations", validator=effect.first.validator)
+                self._keep_evidence(effect)
             case (
                 effects.SignAttestation()
                 | effects.SaveShare()

@@ -19,6 +19,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import BlockId, Epoch, Hash, Height, Seq, ValidatorIndex
 from consensus.replica.effects import Message
 from consensus.signing import SIGNATURE_BYTES
+from consensus.vocabulary.batch import SEGMENT_ENTRY_BYTES
 from consensus.vocabulary.certificates import QC, TC
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.report import LaneReport
@@ -45,6 +46,7 @@ class FrameKind(IntEnum):
     ATTESTATION_SHARE = 9
     ATTESTATION_CERTIFICATE = 10
     LANE_GAP = 11  # to an author: push your lane again from this seq on
+    EVIDENCE = 12  # a proof of a validator's fault
 
 
 @unique
@@ -80,6 +82,7 @@ def link_bounds(chain: Genesis) -> LinkBounds:
             FrameKind.ATTESTATION_SHARE: _SMALL,
             FrameKind.ATTESTATION_CERTIFICATE: _SMALL,
             FrameKind.LANE_GAP: 8,
+            FrameKind.EVIDENCE: evidence_bytes_max(chain),
         },
         requests={
             RequestKind.TIPS: 40,
@@ -88,6 +91,13 @@ def link_bounds(chain: Genesis) -> LinkBounds:
             RequestKind.BATCH_SHARES: REQUEST_OVERHEAD_BYTES + chain.parameters.commit_bytes_max,
         },
     )
+
+
+def evidence_bytes_max(chain: Genesis) -> int:
+    """What a proof takes on a link: two batch headers (E7) or a proposal (E9). Receipts' proofs (E8) do not travel."""
+    certificate = _SMALL + chain.validator_set.count * (128 + SIGNATURE_BYTES)
+    headers = 2 * (_SMALL + limits.BATCH_SEGMENTS_MAX * SEGMENT_ENTRY_BYTES)
+    return _SMALL + max(chain.tip_bytes_max + certificate, headers)
 
 
 def encode_message(message: Message) -> tuple[FrameKind, bytes]:

@@ -62,6 +62,7 @@ class LaneDriver:
         source: BatchSource,
         to_replica: Callable[[replica_events.Event], None],
         own_committed: Callable[[], None],
+        keep_fork: Callable[[effects.KeepEvidence], None],
         metrics: Metrics,
         failpoints: Failpoints,
     ) -> None:
@@ -73,6 +74,7 @@ class LaneDriver:
         self._source = source
         self._to_replica = to_replica
         self._own_committed = own_committed
+        self._keep_fork = keep_fork
         self._metrics = metrics
         self._failpoints = failpoints
         self._host: ValidatorHost | None = None
@@ -126,9 +128,7 @@ class LaneDriver:
                 if self._host is not None:
                     self._host.send(effect.author, FrameKind.LANE_GAP, effect.from_seq.to_bytes(8, "big"))
             case effects.KeepEvidence():
-                _log.error(
-                    "lane_evidence", lane=effect.author, seq=effect.seq, first=effect.first, second=effect.second
-                )
+                self._keep_fork(effect)
             case effects.BlamePeer():
                 self._blame(effect)
             case effects.CountDrop():

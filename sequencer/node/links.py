@@ -14,6 +14,7 @@ from consensus.encoding import decode_whole
 from consensus.errors import DecodeError
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Height, ValidatorIndex
+from consensus.replica.effects import Message
 from consensus.replica.events import PeerConnected
 from consensus.replica.state import received
 from consensus.vocabulary.attestation import AttestationShare
@@ -22,6 +23,7 @@ from sequencer.attesting import events as attesting_events
 from sequencer.node.attesting_driver import AttestingDriver
 from sequencer.node.batch_sharing import BatchSharing
 from sequencer.node.consensus_driver import COUNTED, ConsensusDriver
+from sequencer.node.evidence_driver import EvidenceDriver
 from sequencer.node.frames import FrameKind, Hello, RequestKind, decode_tips_request, message_decoders
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.telemetry import table
@@ -41,6 +43,7 @@ class Links:
         consensus: ConsensusDriver,
         lanes: LaneDriver,
         attesting: AttestingDriver,
+        evidence: EvidenceDriver,
         sharing: BatchSharing | None,
         metrics: Metrics,
     ) -> None:
@@ -49,6 +52,7 @@ class Links:
         self._consensus = consensus
         self._lanes = lanes
         self._attesting = attesting
+        self._evidence = evidence
         self._sharing = sharing
         self._metrics = metrics
         self._decoders = message_decoders(chain.validator_set.count)
@@ -76,6 +80,7 @@ class Links:
         self._lanes.note_link_opened(validator, found.heads)
         self._consensus.handle(PeerConnected(validator))
         self._attesting.handle(attesting_events.PeerConnected(validator))
+        self._evidence.note_link_opened(validator)
 
     def link_closed(self, peer: int, reason: str) -> None:
         """The protocol sends again when the link is back."""
@@ -97,7 +102,7 @@ class Links:
         if decoder is not None:
             if kind in COUNTED:
                 self._metrics.add(COUNTED[FrameKind(kind)], 1, "received")
-            self._consensus.handle_from(peer, received(peer, decode_whole(body, decoder)))
+            self._consensus_message(peer, decode_whole(body, decoder))
         elif kind == FrameKind.BATCH:
             self._lanes.receive(peer, body)
         elif kind == FrameKind.ATTESTATION_SHARE:
@@ -106,8 +111,20 @@ class Links:
             self._attesting.receive_certificate(peer, body)
         elif kind == FrameKind.LANE_GAP:
             self._lanes.receive_gap(peer, body)
+        elif kind == FrameKind.EVIDENCE:
+            self._evidence.receive(peer, body)
         else:
             raise PeerFault("unknown_kind")
+
+    def _consensus_message(self, peer: ValidatorIndex, message: Message) -> None:
+        """For the replica, and then for evidence: votes come first."""
+        try:
+            self._consensus.handle_from(peer, received(peer, message))
+        except PeerFault:
+            self._evidence.see_refused(message)
+            raise
+        finally:
+            self._evidence.see(message)
 
     async def request_received(self, peer: int, kind: int, body: bytes) -> bytes:
         """One request; an empty answer means that we do not have it."""

@@ -11,8 +11,6 @@ Invariants:
 """
 
 import os
-import random
-import secrets
 import signal
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,16 +18,12 @@ from importlib.metadata import version
 import structlog
 import trio
 
-from consensus.errors import BrokenInvariant
-from consensus.numbers import GENESIS_HEIGHT, Hash, Height
+from consensus.numbers import GENESIS_HEIGHT, Height
 from consensus.replica.effects import Commit, Confirm, NeedBatches
 from consensus.replica.events import Started
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.attestation import AttestationCertificate
-from p2p.bounds import LinkTimes
-from p2p.host import ValidatorHost
-from p2p.peers import Peer
 from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.execute import Execution
 from sequencer.execution.state import ExecutionState
@@ -44,10 +38,11 @@ from sequencer.node.chain_views import ChainViews
 from sequencer.node.clock import wall_ms
 from sequencer.node.config import NodeConfig
 from sequencer.node.consensus_driver import ConsensusDriver, ConsensusListener
+from sequencer.node.evidence_driver import EvidenceDriver
 from sequencer.node.execution_driver import ExecutionDriver, ExecutionPorts
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.frames import link_bounds
 from sequencer.node.gauges import Gauges
+from sequencer.node.host import make_host
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.node.links import Links
 from sequencer.node.outbox import Outbox
@@ -72,7 +67,6 @@ from sequencer.rpc.server import serve
 from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
-from storage.errors import StorageFault
 from storage.home import batches_directory, database_directory
 from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
@@ -114,6 +108,7 @@ class Node:
                 self._attesting.run,
                 self._attesting.run_requests,
                 self._attesting.run_retries,
+                self._evidence.run,
                 self._submissions.run_sealing,
                 self._submissions.run_expiry,
                 self._gauges.run,
@@ -179,6 +174,14 @@ class Node:
             failpoints=self._failpoints,
         )
         self._source = BatchSource(chain, stores.batches)
+        self._evidence = EvidenceDriver(
+            chain=chain,
+            index=self._validator.index,
+            database=stores.database,
+            source=self._source,
+            view=lambda: replica.state.view,
+            metrics=self._metrics,
+        )
         self._settlement = self._make_settlement()
         self._build_lanes(replica, stored)
         self._execution = ExecutionDriver(
@@ -217,6 +220,7 @@ class Node:
             ),
             database=stores.database,
             certified=self._certified,
+            keep_evidence=self._evidence.keep_attestations,
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -233,7 +237,8 @@ class Node:
             database=stores.database,
             source=self._source,
             to_replica=self._consensus.handle,
-            own_committed=self._own_committed,
+            own_committed=lambda: self._submissions.wake(),  # noqa: PLW0108 - made later
+            keep_fork=self._evidence.keep_fork,
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -247,11 +252,12 @@ class Node:
             consensus=self._consensus,
             lanes=self._lanes,
             attesting=self._attesting,
+            evidence=self._evidence,
             sharing=self._settlement.sharing if self._settlement is not None else None,
             metrics=self._metrics,
         )
-        self._host = _make_host(config, self._validator, links)
-        for driver in (self._consensus, self._lanes, self._attesting):
+        self._host = make_host(config, self._validator, links)
+        for driver in (self._consensus, self._lanes, self._attesting, self._evidence):
             driver.attach(self._host)
         if self._settlement is not None:
             self._settlement.attach(self._host)
@@ -264,7 +270,7 @@ class Node:
             batches=stores.batches,
             progress=self._progress,
             execution_state=lambda: self._execution.state,
-            has_expired=self._has_expired,
+            has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - made later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
         )
         self._submissions = Submissions(
@@ -300,6 +306,7 @@ class Node:
             execution=self._execution,
             lanes=self._lanes,
             links=links,
+            evidence=self._evidence,
             host=self._host,
             settlement=self._settlement,
         )
@@ -338,12 +345,6 @@ class Node:
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)
 
-    def _own_committed(self) -> None:
-        self._submissions.wake()
-
-    def _has_expired(self, tx_hash: Hash) -> bool:
-        return self._submissions.has_expired(tx_hash)
-
     def _executed(self, execution: Execution) -> None:
         block = execution.block
         self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
@@ -368,27 +369,4 @@ def _mempool_bounds(config: NodeConfig) -> MempoolBounds:
         seen_window_ms=round(mempool.seen_window_s * 1_000),
         batch_delay_min_ms=mempool.batch_delay_min_ms,
         batch_delay_max_ms=mempool.batch_delay_max_ms,
-    )
-
-
-def _make_host(config: NodeConfig, validator: LoadedValidator, links: Links) -> ValidatorHost:
-    keys = validator.genesis.validator_set
-    peers = [
-        Peer(peer.index, keys.validators[peer.index].node_public_key, peer.host, peer.port)
-        for peer in config.p2p.peers
-        if peer.index != validator.index
-    ]
-    return ValidatorHost(
-        secret=load_secret(config.keys_dir, KeyKind.NODE),
-        index=validator.index,
-        peers=peers,
-        listen_host=config.p2p.host,
-        listen_port=config.p2p.port,
-        events=links,
-        bounds=link_bounds(validator.genesis),
-        jitter=random.Random(secrets.randbits(64)),
-        times=LinkTimes(
-            heartbeat_ms=round(config.p2p.heartbeat_s * 1_000), silence_ms=round(config.p2p.silence_s * 1_000)
-        ),
-        fatal=(StorageFault, BrokenInvariant),
     )

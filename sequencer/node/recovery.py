@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from consensus.encoding import decode_whole
 from consensus.errors import DecodeError
+from consensus.evidence.check import LANE_FORK_RULE, Offence
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_VIEW, BlockId, Digest, Hash, Height, Milliseconds, Seq, ValidatorIndex, View
 from consensus.ordering.cut import LanePosition
@@ -34,6 +35,7 @@ from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
 from storage.errors import OtherKey, StorageFault
+from storage.evidence import EvidenceStore
 from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
 from storage.safety import OwnHead, SafetyRecordBytes, SafetyStore
@@ -244,11 +246,16 @@ def adopt_own_batches(chain: Genesis, stores: Stores, index: ValidatorIndex) -> 
 def recover_lanes(
     stores: Stores, committed: tuple[LanePosition, ...], stored: Sequence[RecoveredBatch]
 ) -> RecoveredLanes:
-    """The lanes above the committed cut, of the batches on disk, and the newest batch that we ever sealed."""
+    """The lanes above the committed cut, of the batches on disk, and the newest batch that we ever sealed.
+
+    A lane of which evidence E7 is kept stays unlisted.
+    """
     own = stores.safety.load_own_head()
     sealed = (LanePosition(Seq(own.seq), Digest(Hash(own.digest))),) if own is not None else ()
     held = tuple(batch for batch in stored if batch.seq > committed[batch.lane].seq)
-    return RecoveredLanes(committed, held, own_sealed=sealed)
+    kept = [Offence.decode(offence) for offence in EvidenceStore(stores.database).list_offences()]
+    forked = frozenset(offence.validator for offence in kept if offence.rule == LANE_FORK_RULE)
+    return RecoveredLanes(committed, held, forked, own_sealed=sealed)
 
 
 def restored_shares(stores: Stores, attested_height: Height) -> tuple[AttestationShare, ...]:

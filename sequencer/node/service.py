@@ -31,6 +31,7 @@ from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
 from p2p.host import ValidatorHost
 from p2p.identity import peer_id_of
+from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
@@ -38,6 +39,7 @@ from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceV
 from sequencer.client.wire import NamespaceProof
 from sequencer.node.chain_views import ChainViews
 from sequencer.node.clock import wall_ms
+from sequencer.node.evidence_driver import EvidenceDriver
 from sequencer.node.execution_driver import ExecutionDriver
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.node.links import Links
@@ -85,6 +87,7 @@ class NodeService:
         execution: ExecutionDriver,
         lanes: LaneDriver,
         links: Links,
+        evidence: EvidenceDriver,
         host: ValidatorHost,
         settlement: Settlement | None,
     ) -> None:
@@ -99,6 +102,7 @@ class NodeService:
         self._execution = execution
         self._lanes = lanes
         self._links = links
+        self._evidence = evidence
         self._host = host
         self._settlement = settlement
         self._namespaces = chain.namespace_ids()
@@ -157,6 +161,10 @@ class NodeService:
     async def held_payload(self, index: int) -> bytes | None:
         """See `Settlement.held_payload`."""
         return await self._settlement.held_payload(index) if self._settlement is not None else None
+
+    async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
+        """See `EvidenceDriver.page`."""
+        return await trio.to_thread.run_sync(self._evidence.page, after, count)
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         """The one set there is."""

@@ -38,7 +38,7 @@ def _method(method: Method) -> JsonObject:
                 "required": parameter.required,
                 "schema": {
                     **parameter.schema,
-                    **({} if parameter.required else {"default": parameter.default}),
+                    **({} if parameter.required else {"default": parameter.default_json}),
                 },
             }
             for parameter in method.parameters

@@ -36,6 +36,11 @@ class Parameter:
     default: Any = REQUIRED
 
     @property
+    def default_json(self) -> object:
+        """The default as a caller would write it."""
+        return f"0x{self.default.hex()}" if isinstance(self.default, bytes) else self.default
+
+    @property
     def required(self) -> bool:
         """Whether a call must give it."""
         return self.default is REQUIRED

@@ -8,13 +8,20 @@ from binascii import unhexlify
 
 from consensus.limits import RECEIPT_ITEMS_MAX
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
+from sequencer.client.evidence_views import OFFENCE_BYTES
 from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
 from sequencer.client.l1_views import BatchName
 from sequencer.client.status import LADDER, Status
 from sequencer.client.views import BlockName
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.method import Parameter
-from sequencer.rpc.options import BATCHES_PAGE_MAX, NAMESPACES_PAGE_MAX, PAGE_BLOCKS_MAX, WAIT_TIMEOUT_DEFAULT_MS
+from sequencer.rpc.options import (
+    BATCHES_PAGE_MAX,
+    EVIDENCE_PAGE_MAX,
+    NAMESPACES_PAGE_MAX,
+    PAGE_BLOCKS_MAX,
+    WAIT_TIMEOUT_DEFAULT_MS,
+)
 
 NUMBER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
 HEX_SCHEMA = {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"}
@@ -77,6 +84,13 @@ def _read_batch_name(value: object) -> int | BatchName:
             raise RequestRefused("malformed", "index is a number, or posted or settled")
         case _:
             return as_number(value, "index")
+
+
+def _read_offence(value: object) -> bytes:
+    data = read_hex(value, "after")
+    if len(data) not in (0, OFFENCE_BYTES):
+        raise RequestRefused("malformed", f"after is an id of {OFFENCE_BYTES} bytes, or 0x")
+    return data
 
 
 def _read_rung(value: object) -> Status:
@@ -168,6 +182,20 @@ BATCHES_COUNT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": BATCHES_PAGE_MAX},
     lambda value: _read_count(value, BATCHES_PAGE_MAX),
     BATCHES_PAGE_MAX,
+)
+AFTER_OFFENCE = Parameter(
+    "after",
+    "The id behind which the page begins: the last one of the page before.",
+    HEX_SCHEMA,
+    _read_offence,
+    b"",
+)
+EVIDENCE_COUNT = Parameter(
+    "count",
+    "At most this many; a page may hold fewer because its bytes are bounded.",
+    {"type": "integer", "minimum": 1, "maximum": EVIDENCE_PAGE_MAX},
+    lambda value: _read_count(value, EVIDENCE_PAGE_MAX),
+    EVIDENCE_PAGE_MAX,
 )
 EPOCH = Parameter("epoch", "An epoch.", NUMBER_SCHEMA, lambda value: Epoch(as_number(value, "epoch")), Epoch(0))
 FROM_ID = Parameter(

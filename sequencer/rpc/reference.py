@@ -105,7 +105,7 @@ def _result(method: Method) -> str:
 
 
 def _parameter(parameter: Parameter) -> str:
-    default = "required" if parameter.required else f"`{parameter.default}`"
+    default = "required" if parameter.required else f"`{parameter.default_json}`"
     return f"| `{parameter.name}` | {_type(parameter.schema)} | {default} | {parameter.summary} |\n"
 
 

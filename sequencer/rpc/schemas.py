@@ -236,6 +236,16 @@ SCHEMAS: dict[str, Schema] = {
             "l1": _maybe(_shape("L1Progress")),
         }
     ),
+    "Evidence": _object(
+        {
+            "id": _HEX,
+            "rule": {"type": "string", "enum": [f"E{number}" for number in range(1, 10)]},
+            "validator": _NUMBER,
+            "place": _WIDE,
+            "slashable": _FLAG,
+            "proof": _HEX,
+        }
+    ),
     "L1Progress": _object(
         {
             "reachable": _FLAG,

@@ -17,6 +17,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status, TransactionStatus
@@ -95,6 +96,10 @@ class Service(Protocol):
 
     async def held_payload(self, index: int) -> bytes | None:
         """The payload of a batch that is on the L1 as held; None if it is not, or not executed here."""
+        ...
+
+    async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
+        """At most `count` proofs of faults behind the offence `after` (11 bytes, or empty for the first)."""
         ...
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:

@@ -23,6 +23,7 @@ _L1_RUNG = Label("status", "rung of the confirmation ladder", ("posted", "settle
 _ANSWER = Label("answer", "what was answered", ("shares", "behind", "mismatch", "committed", "busy"))
 _FATE = Label("fate", "how it ended", values_max=16)
 _STATUS = Label("status", "rung of the confirmation ladder", ("ordered", "final", "executed", "attested"))
+_RULE = Label("rule", "of evidence", tuple(f"E{number}" for number in range(1, 10)))
 _MESSAGE = Label("message", "what was refused", ("proposal", "vote", "timeout", "report", "certificate", "walk"))
 _OUTCOME = Label("outcome", "`ok`, or the reason of the error", values_max=64)
 _METHOD = Label("method", "JSON-RPC method, or `fast_door`; `unknown` for methods that do not exist", values_max=64)
@@ -61,6 +62,7 @@ CONSENSUS_TIMEOUTS = Counter("sequencer_consensus_timeouts_total", "Timeouts by 
 CONSENSUS_QCS = Counter("sequencer_consensus_qcs_total", "New quorum certificates seen.")
 CONSENSUS_TCS = Counter("sequencer_consensus_tcs_total", "New timeout certificates seen.")
 CONSENSUS_INVALID = Counter("sequencer_consensus_invalid_total", "Messages that break a rule.", (_MESSAGE, _REASON))
+CONSENSUS_EVIDENCE = Counter("sequencer_consensus_evidence_total", "Proofs of validators' faults kept.", (_RULE,))
 CONSENSUS_PERSIST = Histogram("sequencer_consensus_persist_seconds", "Time a vote or proposal waits for its record.")
 CONSENSUS_ORDERED_LATENCY = Histogram(
     "sequencer_consensus_ordered_latency_seconds", "Own batches: from sealing until a fresh QC covers them."

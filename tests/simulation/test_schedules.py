@@ -64,5 +64,5 @@ def test_a_schedule_that_fails_says_how_to_see_it_again_and_gets_shorter(monkeyp
     found = minimise(seed, lambda line: None)
     assert found is not None
     assert found.options.only is not None
-    assert 1 <= len(found.options.only) <= 2 < len(run_schedule(seed).struck)
+    assert 1 <= len(found.options.only) <= 4 < len(run_schedule(seed).struck)
     assert "two restarts" in run_schedule(seed, found.options).failure

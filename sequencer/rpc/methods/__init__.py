@@ -4,8 +4,8 @@ Invariant: a method exists if and only if it stands in `METHODS`; the reference 
 """
 
 from sequencer.rpc.method import Method
-from sequencer.rpc.methods import attestations, batches, blocks, chain, namespaces, peers, transactions
+from sequencer.rpc.methods import attestations, batches, blocks, chain, evidence, namespaces, peers, transactions
 
-_ROOMS = (transactions, blocks, namespaces, attestations, batches, chain, peers)
+_ROOMS = (transactions, blocks, namespaces, attestations, batches, evidence, chain, peers)
 
 METHODS: dict[str, Method] = {method.name: method for room in _ROOMS for method in room.METHODS}

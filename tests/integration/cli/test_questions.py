@@ -7,13 +7,17 @@ from threading import Thread
 
 import pytest
 
+from consensus.evidence.check import Offence
+from consensus.evidence.proofs import encode_proof
 from consensus.numbers import Digest, Epoch, Hash, Milliseconds, Seq, ValidatorIndex
 from consensus.signing import SIGNATURE_BYTES
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.cli.main import main
+from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.fields import namespace_from_json
 from sequencer.client.wire import receipt_to_json
+from tests.unit.consensus.evidence.test_check import CHAIN, EXAMPLES, INNOCENTS
 
 HASH = "0x" + "ab" * 32
 
@@ -289,3 +293,26 @@ def test_something_that_is_no_node(capsys, answer):
         thread.join()
     assert shown.err.startswith("sequencer: ")
     assert shown.err.count("\n") == 1
+
+
+def test_evidence_is_listed_and_judged_by_the_genesis_alone(capsys, tmp_path, monkeypatch):
+    proofs = {name: EXAMPLES[name] for name in ("two votes", "invalid proposal")}
+    entries = [
+        evidence_to_json(EvidenceView(Offence(rule, ValidatorIndex(who), place), encode_proof(proof)))
+        for proof, (rule, who, place) in proofs.values()
+    ]
+    with node({"seq_getEvidence": lambda params: entries if params["after"] == "0x" else []}) as (url, _):
+        listed = run(capsys, "evidence", "list", "--url", url).out
+        printed = run(capsys, "evidence", "list", "--url", url, "--json").out
+    assert "E3" in listed
+    assert json.loads(printed) == entries
+    monkeypatch.setattr("sequencer.keys.genesis_file.load_genesis", lambda path: CHAIN)
+    file = tmp_path / "evidence.json"
+    file.write_text(printed)
+    judged = json.loads(run(capsys, "evidence", "verify", file, "--json").out)
+    assert [(entry["rule"], entry["slashable"]) for entry in judged] == [("E3", True), ("E9", False)]
+    file.write_text("0x" + encode_proof(INNOCENTS["a valid proposal"]).hex())
+    assert "convict nobody" in run(capsys, "evidence", "verify", file, code=1).err
+    file.write_text("[1]")
+    assert "neither" in run(capsys, "evidence", "verify", file, code=2).err
+    assert "cannot be read" in run(capsys, "evidence", "verify", tmp_path / "none", code=2).err

@@ -25,6 +25,7 @@ from consensus.vocabulary.anchor import NO_ANCHOR
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
+from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
@@ -41,6 +42,7 @@ class FakeService:
     def __init__(self, committee: Committee) -> None:
         self.committee = committee
         self.chain = committee.chain
+        self.offences: list[EvidenceView] = []
         self.room = 1_000_000  # transactions taken before the queue is full
         self.accepting = True
         self.is_validator = True
@@ -168,6 +170,9 @@ class FakeService:
 
     async def held_payload(self, index: int) -> bytes | None:
         return self.payloads.get(index)
+
+    async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
+        return [found for found in self.offences if found.offence.encode() > after][:count]
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         return self.chain.validator_set if epoch == 0 else None

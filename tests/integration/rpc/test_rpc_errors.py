@@ -69,6 +69,8 @@ REFUSED_CALLS = [
     ("seq_getBatch", ["final"], -32602, "malformed"),
     ("seq_listBatches", [1, 0], -32602, "malformed"),
     ("seq_listBatches", [1, 101], -32602, "malformed"),
+    ("seq_getEvidence", ["0x01"], -32602, "malformed"),
+    ("seq_getEvidence", ["0x", 101], -32602, "malformed"),
     ("seq_getBlock", [1.5], -32602, "malformed"),
     ("seq_getBlock", [], -32602, "malformed"),
     ("seq_getNamespaceBlocks", [1001, -1, 1], -32602, "malformed"),
@@ -83,7 +85,6 @@ REFUSED_CALLS = [
     ("seq_listNamespaces", ["x"], -32602, "malformed"),
     # methods
     ("seq_doEverything", [], -32601, "unknown_method"),
-    ("seq_getEvidence", [], -32601, "unknown_method"),
     ("seq_subscribe", ["heads"], -32601, "unknown_method"),
     ("eth_chainId", [], -32601, "unknown_method"),
     ("admin_stop", [], -32601, "unknown_method"),

@@ -4,8 +4,11 @@ import httpx
 import pytest
 import trio
 
+from consensus.evidence.check import Offence
 from consensus.genesis import Genesis
-from consensus.numbers import Hash
+from consensus.numbers import Hash, ValidatorIndex
+from sequencer.client.errors import MalformedAnswer
+from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.l1_views import l1_batch_from_json
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.views import (
@@ -107,6 +110,20 @@ async def test_l1_batches_by_number_by_status_and_page_by_page(call, service):
         assert l1_batch_from_json((await call("seq_getBatch", [which]))["result"]) == service.l1[expected]
     listed = (await call("seq_listBatches", {"from_index": 2, "count": 1}))["result"]
     assert [l1_batch_from_json(batch) for batch in listed] == service.l1[1:2]
+
+
+async def test_evidence_page_by_page(call, service):
+    assert (await call("seq_getEvidence"))["result"] == []
+    places = ((3, 1, 7), (3, 2, 7), (7, 0, 2**63))
+    service.offences = [
+        EvidenceView(Offence(rule, ValidatorIndex(who), place), b"proof %d" % rule) for rule, who, place in places
+    ]
+    listed = (await call("seq_getEvidence"))["result"]
+    assert [evidence_from_json(found) for found in listed] == service.offences
+    page = (await call("seq_getEvidence", {"after": listed[0]["id"], "count": 1}))["result"]
+    assert [evidence_from_json(found) for found in page] == service.offences[1:2]
+    with pytest.raises(MalformedAnswer):
+        evidence_from_json({**listed[0], "validator": 9})
 
 
 async def test_the_payload_of_a_held_batch(server, service):

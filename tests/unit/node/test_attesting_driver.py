@@ -66,6 +66,7 @@ def driver(tmp_path, committee):
             core=AttestationCore(chain, OWN),
             database=database,
             certified=lambda _: None,
+            keep_evidence=lambda _: None,
             metrics=Metrics("test"),
             failpoints=Failpoints(),
         )

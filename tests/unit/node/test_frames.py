@@ -59,5 +59,6 @@ def test_every_consensus_kind_has_a_decoder():
         FrameKind.ATTESTATION_SHARE,
         FrameKind.ATTESTATION_CERTIFICATE,
         FrameKind.LANE_GAP,
+        FrameKind.EVIDENCE,
     }
     assert set(message_decoders(4)) == set(FrameKind) - others

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash
+from consensus.evidence.check import Offence
+from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash, ValidatorIndex
 from sequencer.client import views, wire
 from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.l1_views import l1_batch_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.reasons import REASONS
@@ -69,6 +71,7 @@ def answers() -> dict[str, object]:
         "Chain": chain_to_json(committee.chain),
         "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
         "L1Batch": l1_batch_to_json(l1_batch_view(1)),
+        "Evidence": evidence_to_json(EvidenceView(Offence(3, ValidatorIndex(1), 7), b"proof")),
         "Peer": views.peer_to_json(service.peers()[1]),
         "SyncStatus": views.sync_status_to_json(service.sync_status()),
     }

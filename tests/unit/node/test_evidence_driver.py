@@ -1,0 +1,161 @@
+"""Evidence at work: found, checked, stored, spread, and bounded whatever peers send."""
+
+import pytest
+import trio
+import trio.testing
+
+from consensus.evidence.check import Offence
+from consensus.evidence.proofs import TwoVotes, encode_proof
+from consensus.numbers import ValidatorIndex, View
+from p2p.errors import PeerFault
+from sequencer.node.batch_source import BatchSource
+from sequencer.node.evidence_driver import QUEUE_MAX, EvidenceDriver
+from sequencer.node.frames import FrameKind
+from sequencer.telemetry import table
+from sequencer.telemetry.metrics import Metrics
+from storage.batches import BatchLog
+from storage.database import Database
+from storage.evidence import EvidenceStore
+from tests.unit.consensus.evidence.test_check import CHAIN, EXAMPLES, FORGE, INNOCENTS, header, two_tips
+
+OWN = ValidatorIndex(0)
+
+
+class Host:
+    """Links that note what they are asked to do."""
+
+    def __init__(self):
+        self.broadcasts, self.sent, self.accused = [], [], []
+
+    def broadcast(self, kind, body, *, urgent=False):
+        assert kind == FrameKind.EVIDENCE
+        self.broadcasts.append(body)
+
+    def send(self, peer, kind, body, *, urgent=False):
+        assert kind == FrameKind.EVIDENCE
+        self.sent.append((peer, body))
+        return True
+
+    def accuse(self, peer, fault):
+        assert isinstance(fault, PeerFault)
+        self.accused.append(peer)
+
+
+@pytest.fixture
+def database(tmp_path):
+    with Database.open(tmp_path, CHAIN.chain_id) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_driver(database, tmp_path):
+    log = BatchLog.open(tmp_path / "batches", database, CHAIN.chain_id)
+
+    def make():
+        driver = EvidenceDriver(
+            chain=CHAIN,
+            index=OWN,
+            database=database,
+            source=BatchSource(CHAIN, log),
+            view=lambda: View(3),
+            metrics=Metrics("test"),
+        )
+        driver.attach(Host())  # type: ignore[arg-type]
+        return driver
+
+    yield make
+    log.close()
+
+
+async def take_all(driver):
+    """Runs the driver until nothing waits."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        with trio.fail_after(60):
+            while driver._queue or driver._limiter.borrowed_tokens:  # noqa: ASYNC110 - a thread works on it
+                await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_links_bring_is_compared_and_a_contradiction_is_kept_and_spread(make_driver):
+    driver = make_driver()
+    first, second = two_tips()
+    for tip in (first, second):
+        driver.see(FORGE.vote(tip.vote_body(View(1)), 2))
+    await take_all(driver)
+    (found,) = driver.page(b"", 10)
+    assert found.offence == Offence(3, ValidatorIndex(2), 1)
+    assert driver._host.broadcasts == [found.proof]
+    assert driver._metrics.value(table.CONSENSUS_EVIDENCE, "E3") == 1
+    driver.see(FORGE.vote(second.vote_body(View(1)), 2))
+    await take_all(driver)
+    assert len(driver._host.broadcasts) == 1
+
+
+async def test_a_refused_proposal_convicts_its_leader(make_driver):
+    driver = make_driver()
+    first, _ = two_tips()
+    driver.see_refused(FORGE.proposal(3, FORGE.tip(3, FORGE.certify(first))))
+    driver.see_refused(FORGE.vote(first.vote_body(View(1)), 2))
+    await take_all(driver)
+    assert [found.offence.rule for found in driver.page(b"", 10)] == [9]
+
+
+async def test_a_true_proof_of_a_peer_is_kept_and_sent_on_once_and_a_false_one_is_its_fault(make_driver):
+    driver = make_driver()
+    proof = encode_proof(EXAMPLES["two timeouts"][0])
+    for _ in range(3):
+        driver.receive(ValidatorIndex(1), proof)
+    driver.receive(ValidatorIndex(2), encode_proof(INNOCENTS["votes of two voters"]))
+    driver.receive(ValidatorIndex(3), b"\x01\x03")
+    await take_all(driver)
+    assert driver._host.broadcasts == [proof]
+    assert driver._host.accused == [2, 3]
+
+
+async def test_after_a_restart_it_is_known_and_shown_to_peers_whose_link_opens(make_driver):
+    driver = make_driver()
+    proof = encode_proof(EXAMPLES["two votes"][0])
+    driver.receive(ValidatorIndex(1), proof)
+    await take_all(driver)
+    again = make_driver()
+    again.note_link_opened(ValidatorIndex(3))
+    assert again._host.sent == [(3, proof)]
+    again.receive(ValidatorIndex(1), proof)
+    await take_all(again)
+    assert not again._host.broadcasts
+
+
+async def test_what_peers_can_make_us_hold_is_bounded(make_driver, monkeypatch):
+    monkeypatch.setattr("consensus.evidence.detector.OFFENCES_MAX", 2)
+    driver = make_driver()
+    first, second = two_tips()
+    for view in range(1, 6):
+        votes = [FORGE.vote(tip.vote_body(View(view)), 2) for tip in (first, second)]
+        driver.receive(ValidatorIndex(1), encode_proof(_ordered_votes(*votes)))
+    await take_all(driver)
+    assert len(driver.page(b"", 10)) == 2
+    for number in range(QUEUE_MAX + 50):
+        driver.receive(ValidatorIndex(1), b"junk %d" % number)
+    assert len(driver._queue) == QUEUE_MAX
+
+
+def _ordered_votes(first, second):
+    from consensus.evidence.proofs import SignedVote, in_order
+
+    pair = [SignedVote(vote.body, vote.signature) for vote in (first, second)]
+    return in_order(TwoVotes(first.voter, *pair))
+
+
+async def test_pages_go_on_behind_an_offence_and_are_bounded_in_bytes(make_driver, database, monkeypatch):
+    driver = make_driver()
+    for name in ("two votes", "two timeouts", "two batches"):
+        driver.receive(ValidatorIndex(1), encode_proof(EXAMPLES[name][0]))
+    await take_all(driver)
+    first, *rest = driver.page(b"", 10)
+    assert [found.offence.rule for found in (first, *rest)] == [3, 5, 7]
+    assert driver.page(first.offence.encode(), 1) == rest[:1]
+    monkeypatch.setattr("sequencer.node.evidence_driver.EVIDENCE_PAGE_BYTES_MAX", 1)
+    assert driver.page(b"", 10) == [first]
+    assert EvidenceStore(database).load(header(b"x")[0].encode()[:11]) is None
