@@ -89,3 +89,8 @@ class ValidatorSet:
     def is_witness(self, indices: Iterable[int]) -> bool:
         """Whether these distinct validators hold more than 1/3 of the stake."""
         return self.stake_of(indices) >= self.witness
+
+    def indispensable(self) -> tuple[ValidatorIndex, ...]:
+        """Those who hold a third of the stake or more: without any one of them there is no quorum."""
+        rest = self.total - self.quorum
+        return tuple(ValidatorIndex(index) for index, stake in enumerate(self.stakes) if stake > rest)

@@ -5,9 +5,12 @@ Refuses to do: open the database, lock the home, or keep a record of what was si
 
 Invariants:
 1. A node whose node key and BLS key do not stand in one genesis entry never starts.
+2. A validator that holds a third of the stake or more is warned of: the protocol promises nothing against it.
 """
 
 from dataclasses import dataclass
+
+import structlog
 
 from consensus.bls import BlsKey
 from consensus.genesis import Genesis
@@ -17,6 +20,8 @@ from sequencer.keys.genesis_file import load_genesis
 from sequencer.keys.key_files import load_bls_key, load_node_key
 from sequencer.node.config import NodeConfig
 from sequencer.node.errors import ConfigError
+
+_log = structlog.get_logger("node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,23 @@ def load_validator(config: NodeConfig) -> LoadedValidator:
             ["its BLS key is not the one in the genesis; `sequencer keys show` prints what is here"],
         )
     check_with_genesis(config, genesis, index)
+    warn_of_indispensable(genesis)
     return LoadedValidator(genesis, index, node_key, bls_key)
+
+
+def warn_of_indispensable(genesis: Genesis) -> None:
+    """Says which validators the chain cannot do without; of a chain that has one validator everybody knows."""
+    validators = genesis.validator_set
+    for index in validators.indispensable():
+        if validators.count > 1:
+            _log.warning(
+                "validator_is_indispensable",
+                validator=index,
+                stake=validators.stakes[index],
+                total=validators.total,
+                detail="it holds a third of the stake or more: when it stops, the chain stops, and if it lies, nothing "
+                "is promised",
+            )
 
 
 def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex) -> None:

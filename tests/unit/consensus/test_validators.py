@@ -49,6 +49,47 @@ def test_thresholds_of_small_committees(stakes: tuple[int, ...], quorum: int, wi
     assert (validators.quorum, validators.witness) == (quorum, witness)
 
 
+@pytest.mark.parametrize("faulty", [1, 2, 3, 10, 33])
+@pytest.mark.parametrize("rest", [0, 1, 2])
+def test_any_two_quorums_share_an_honest_validator_and_the_honest_alone_are_one(faulty: int, rest: int) -> None:
+    """S = 3f, 3f + 1, 3f + 2 in heads of one: with the most Byzantine that are allowed."""
+    count = 3 * faulty + rest
+    validators = set_of(*[1] * count)
+    byzantine = set(range(-(-count // 3) - 1))
+    honest = set(range(count)) - byzantine
+    assert validators.is_quorum(honest)
+    assert not validators.is_witness(byzantine)
+    first = set(range(validators.quorum))
+    last = set(range(count - validators.quorum, count))  # overlaps with the first as little as a quorum can
+    assert len(first & last) > len(byzantine)
+    assert not validators.is_quorum(set(range(count)) - set(range(-(-count // 3))))  # a third away: nothing moves
+
+
+@pytest.mark.parametrize(
+    ("stakes", "indispensable"),
+    [
+        ((1,), (0,)),
+        ((1, 1, 1), (0, 1, 2)),
+        ((1, 1, 1, 1), ()),
+        ((2, 1, 1, 1, 1), (0,)),
+        ((2, 1, 1, 1, 1, 1), ()),
+        ((2, 2, 2), (0, 1, 2)),
+        ((34, 33, 33), (0,)),
+        ((33, 33, 34, 1), (2,)),
+        ((33, 33, 33, 2), ()),
+        ((10, 1, 1, 1), (0,)),
+    ],
+)
+def test_without_a_third_of_the_stake_there_is_no_quorum(
+    stakes: tuple[int, ...], indispensable: tuple[int, ...]
+) -> None:
+    validators = set_of(*stakes)
+    assert validators.indispensable() == indispensable
+    for index in range(validators.count):
+        others = set(range(validators.count)) - {index}
+        assert validators.is_quorum(others) == (index not in indispensable)
+
+
 def test_sets_are_judged_by_stake_and_not_by_heads() -> None:
     validators = set_of(10, 1, 1, 1)
     assert validators.is_quorum([0])
