@@ -93,6 +93,7 @@ class Node:
         self.url = f"http://{host}:{self.rpc_port}"
         self.metrics_url = f"http://{host}:{self.metrics_port}"
         self.output = home.with_name(f"{home.name}.out")
+        self.command: Sequence[str] = COMMAND
         self._output_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +116,7 @@ class Node:
         with self.output.open("ab") as output:
             self._output_start = output.tell()
             self._process = subprocess.Popen(
-                [*COMMAND, "start", "--home", str(self.home), "--parent-pid", str(os.getpid()), *arguments],
+                [*self.command, "start", "--home", str(self.home), "--parent-pid", str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
