@@ -94,13 +94,10 @@ class Validity:
             self.check_tc(certificate)
 
     def check_vote(self, vote: Vote) -> None:
-        """The voter's signature over a sound body; its report, if any, is for the next view and the voter's own."""
+        """The voter's signature over a sound body. A report that came with it is judged apart (`on_report.py`)."""
         self._require_member(vote.body.epoch, vote.voter)
         _check_vote_body(vote.body)
         self._require_signed(vote.voter, vote.body.signing_digest(self.chain.domain), vote.signature)
-        if vote.report is not None:
-            _require(vote.report.validator == vote.voter and vote.report.view == vote.body.view + 1, "foreign_report")
-            self.check_report(vote.report)
 
     def check_report(self, report: LaneReport) -> None:
         """One row per lane within its bound, signed by its validator."""

@@ -85,6 +85,20 @@ class TestQC:
         with refused("wrong_epoch"):
             validity.check_qc(FORGE.qc(body))
 
+    @pytest.mark.parametrize(
+        ("block_view", "justify_view"), [(3, 1), (2, 2), (1, 2)], ids=["made later", "on itself", "below its justify"]
+    )
+    def test_a_body_whose_views_cannot_be(self, validity, block_view, justify_view):
+        body = replace(FORGE.tip(1, GENESIS_QC).vote_body(View(2)), block_view=block_view, justify_view=justify_view)
+        with refused("vote_views"):
+            validity.check_qc(FORGE.qc(body))
+        with refused("vote_views"):
+            validity.check_vote(FORGE.vote(body, 0))
+
+    def test_a_bitmap_of_another_width(self, validity):
+        with refused("no_quorum"):
+            validity.check_qc(replace(FORGE.certify(FORGE.tip(1, GENESIS_QC)), count=12))
+
     def test_a_qc_of_another_chain(self, validity):
         other = Forge(make_genesis((1, 1, 1, 2)))
         with refused("bad_signature"):
@@ -138,6 +152,11 @@ class TestTC:
     )
     def test_bodies_whose_views_cannot_be(self, validity, tip_view, qc_view):
         body = TimeoutBody(Epoch(0), View(5), View(tip_view), no_block("x") if tip_view else bytes(32), View(qc_view))  # type: ignore[arg-type]
+        with refused("timeout_views"):
+            validity.check_tc(FORGE.tc(5, dict.fromkeys((0, 1, 2), body)))
+
+    def test_a_body_without_a_tip_has_no_tip_id(self, validity):
+        body = TimeoutBody(Epoch(0), View(5), View(0), no_block("x"), View(3))
         with refused("timeout_views"):
             validity.check_tc(FORGE.tc(5, dict.fromkeys((0, 1, 2), body)))
 
@@ -204,6 +223,12 @@ class TestTimeout:
                 validity.check_timeout(FORGE.timeout(3, 0, tips[2], qc, vote))
         with refused("bad_signature"):
             validity.check_timeout(FORGE.timeout(3, 0, tips[2], qc, replace(good, signature=bytes(65))))
+
+    def test_a_backup_vote_brings_no_report(self, validity):
+        tips = FORGE.chain_of(2)
+        vote = replace(FORGE.vote(tips[1].vote_body(View(2)), 0), report=FORGE.report(3, 0))
+        with refused("foreign_report"):
+            validity.check_timeout(FORGE.timeout(2, 0, tips[1], FORGE.certify(tips[0]), vote))
 
     def test_a_body_that_another_key_signed(self, validity):
         timeout = FORGE.timeout(1, 0, GENESIS_QC, GENESIS_QC)
@@ -309,6 +334,18 @@ class TestTip:
             twice = (*FORGE.reports(1, validators=(0, 1)), FORGE.report(1, 1, START_MS + 1))
             validity.check_tip(FORGE.tip(1, GENESIS_QC, reports=twice))
 
+    @pytest.mark.parametrize("count", [3, 5])
+    def test_a_report_of_too_few_or_too_many_lanes(self, validity, count):
+        report = FORGE.report(1, 2)
+        with refused("report_lanes"):
+            validity.check_report(replace(report, lanes=report.lanes[:1] * count).sign(CHAIN, node_key(2)))
+
+    def test_of_another_epoch(self, validity):
+        with refused("wrong_epoch"):
+            validity.check_tip(FORGE.tip(1, GENESIS_QC, epoch=Epoch(1)))
+        with refused("wrong_epoch"):
+            validity.check_report(replace(FORGE.report(1, 2), epoch=Epoch(1)).sign(CHAIN, node_key(2)))
+
     def test_a_report_older_than_the_parent(self, validity):
         qc = FORGE.certify(FORGE.tip(1, GENESIS_QC))
         ts_ms = qc.body.ts_ms
@@ -389,6 +426,10 @@ class TestProposal:
         tip = FORGE.tip(1, GENESIS_QC)
         with refused("no_quorum"):
             validity.check_proposal(FORGE.proposal(2, tip, FORGE.tc(1, {0: tip, 1: tip})))
+
+    def test_of_another_epoch(self, validity):
+        with refused("wrong_epoch"):
+            validity.check_proposal(resigned(FORGE.proposal(1, FORGE.tip(1, GENESIS_QC)), epoch=Epoch(1)))
 
     def test_by_anybody_but_the_leader(self, validity):
         tip = FORGE.tip(1, GENESIS_QC)
