@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Self
 
 from storage import segments
+from storage.boundaries import pass_boundary
 from storage.database import PUTS_PER_WRITE, Database
 from storage.errors import DamagedRecord, StorageFault, fault_from, faults_mapped
 from storage.home import PRIVATE_FILE_MODE, make_directory, sync_directory, write_all
@@ -190,9 +191,17 @@ class BatchLog:
     ) -> list[StoredBatch]:
         parts = [segments.encode_record(record, mark=self._mark, group=self._end) for record in group]
         path = self._path(self._file)
+        content = b"".join(parts)
+        half = len(content) // 2
+        pass_boundary("before an append")
         try:
-            write_all(descriptor, b"".join(parts))
+            write_all(descriptor, content[:half])
+            pass_boundary("half of an append is written")
+            write_all(descriptor, content[half:])
+            pass_boundary("an append is written, not synced")
+            pass_boundary("an append is lost", lambda: os.ftruncate(descriptor, self._end))
             os.fdatasync(descriptor)
+            pass_boundary("an append is synced, not indexed")
         except OSError as error:
             raise fault_from(error, f"appending to {path}") from error
         arrived_ms = arrival_ms()
@@ -220,9 +229,12 @@ class BatchLog:
         mark = secrets.token_bytes(segments.MARK_BYTES)
         with faults_mapped(f"beginning {path}"):
             self._descriptor = descriptor = os.open(path, _NEW_FILE, PRIVATE_FILE_MODE)
+            pass_boundary("a segment file is empty")
             write_all(descriptor, segments.encode_head(self._chain_id, number, mark))
+            pass_boundary("a segment file's head is not synced", lambda: os.ftruncate(descriptor, 0))
             os.fsync(descriptor)
         sync_directory(self._directory)
+        pass_boundary("a segment file is begun")
         self._file, self._mark, self._end = number, mark, segments.HEAD_BYTES
         return descriptor
 

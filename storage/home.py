@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from storage.boundaries import pass_boundary
 from storage.errors import HomeInUse, faults_mapped
 
 LOCK_NAME = "LOCK"
@@ -82,11 +83,14 @@ def write_durably(path: Path, content: bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE_MODE)
         try:
             write_all(descriptor, content)
+            pass_boundary("a file is written, not synced", lambda: os.ftruncate(descriptor, len(content) // 2))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        pass_boundary("a file is synced, not renamed")
         temporary.replace(path)
         _sync_directory(path.parent)
+        pass_boundary("a file is renamed")
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -10,9 +10,11 @@ Invariants:
 
 import os
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from sequencer.node.errors import ConfigError
+from storage import boundaries
 
 FAILPOINTS = (
     "consensus_before_save",  # the safety record is ready, not written
@@ -32,6 +34,7 @@ FAILPOINTS = (
     "post_before_save",  # a commit to the L1 is signed, not written
     "post_after_save",  # synced in the intent log, not sent
     "post_after_send",  # sent to the L1, its receipt not seen
+    "disk_change",  # any moment before or after the disk changes (`storage/boundaries.py`), by its number
 )
 
 
@@ -46,6 +49,8 @@ class Failpoints:
             if name not in FAILPOINTS or (count and not count.isdecimal()):
                 raise ConfigError(f"there is no failpoint {entry}", [f"name or name:count, of {', '.join(FAILPOINTS)}"])
             self._passages_left[name] = int(count or 1)
+        if "disk_change" in self._passages_left:
+            boundaries.watch(self._reach_boundary)
 
     def reach(self, name: str) -> None:
         """Dies here if this passage is the armed one."""
@@ -55,3 +60,12 @@ class Failpoints:
         if left <= 1:
             os.kill(os.getpid(), signal.SIGKILL)
         self._passages_left[name] = left - 1
+
+    def _reach_boundary(self, name: str, undo: Callable[[], object] | None) -> None:
+        """In whatever thread changes the disk. What is not synced is lost first, as in a power cut."""
+        if self._passages_left["disk_change"] <= 1:
+            sys.stderr.write(f"sequencer: dies here: {name}\n")
+            sys.stderr.flush()
+            if undo is not None:
+                undo()
+        self.reach("disk_change")

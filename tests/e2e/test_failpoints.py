@@ -15,7 +15,9 @@ pytestmark = pytest.mark.e2e
 
 # The watcher is leader of every fourth view and proposes nothing: short views, or the test waits most of its time.
 SETTINGS = {"consensus.view_timeout_ms": 600, "consensus.idle_interval_ms": 50}
+SMALL_FILES = {"storage.segment_bytes": 1_048_576}  # so that segment files begin and end, too
 SILENT = 3
+NAMES = [name for name in FAILPOINTS if not name.startswith(("post_", "disk_"))]  # those need an L1; these have tests
 
 
 async def run_lives(network, victim_index, deaths):
@@ -34,7 +36,8 @@ async def run_lives(network, victim_index, deaths):
         for death in deaths:
             victim.start("--failpoint", death)
             assert await victim.until_ended() == -signal.SIGKILL, death
-            note(f"{death}: {victim.said().count(chr(10))} lines of log, {ledger.promised_by(victim.index)} receipts")
+            place = [line for line in victim.said().splitlines() if "dies here" in line]
+            note(f"{death}: {place}, {ledger.promised_by(victim.index)} receipts")
         victim.start()
         await victim.until_ready()
         for node in nodes:
@@ -67,7 +70,7 @@ async def test_a_validator_that_dies_at_six_points_in_turn(make_network):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("name", [name for name in FAILPOINTS if not name.startswith("post_")])  # they need an L1
+@pytest.mark.parametrize("name", NAMES)
 async def test_a_validator_that_dies_at_one_point_early_and_late(make_network, name):
     deaths = [f"{name}:{count}" for count in (1, 5, 20, 61)]
     await run_lives(make_network(settings=SETTINGS), FAILPOINTS.index(name) % SILENT, deaths)
@@ -79,3 +82,18 @@ async def test_a_validator_that_dies_right_after_it_sent_something_again_and_aga
     """The most dangerous moment: others know what it signed, and all that it knows itself is on its disk."""
     deaths = [f"consensus_after_send:{count}" for count in (2, 3, 6, 8, 9, 11, 14, 17, 23, 26, 33, 38)]
     await run_lives(make_network(settings=SETTINGS), 1, deaths)
+
+
+@pytest.mark.timeout(600)
+async def test_a_validator_that_dies_at_some_moments_at_which_its_disk_changes(make_network):
+    deaths = [f"disk_change:{number}" for number in (1, 9, 30, 53, 54, 57)]
+    await run_lives(make_network(settings=SETTINGS | SMALL_FILES), 1, deaths)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+@pytest.mark.parametrize("first", range(1, 241, 40))
+async def test_a_validator_that_dies_at_every_moment_at_which_its_disk_changes(make_network, first):
+    """From its start on, one after another on one home, under load; what is not synced is lost."""
+    deaths = [f"disk_change:{number}" for number in range(first, first + 40)]
+    await run_lives(make_network(settings=SETTINGS | SMALL_FILES), first % SILENT, deaths)
