@@ -7,11 +7,11 @@ Refuses to do: judge (`consensus/evidence`) or punish: that is the L1's.
 Invariants:
 1. A proof is checked before it is stored, stored (synced) before it is sent, and sent on once.
 2. One proof per offence and at most OFFENCES_MAX offences of a validator: what a peer can make us store is bounded.
-3. Checking runs in a thread, one proof after another; at most QUEUE_MAX wait, and what finds no room is dropped: who
-   has it sends it again when the link opens.
+3. Checking runs in a thread, one proof after another; at most QUEUE_MAX wait, of peers QUEUE_BYTES_MAX, and what finds
+   no room is dropped: who has it sends it again when the link opens.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,8 +50,9 @@ from storage.database import Database
 from storage.evidence import EvidenceStore, StoredProof
 
 QUEUE_MAX = 256
+QUEUE_BYTES_MAX = 32 * 1024 * 1024  # of peers' proofs
 SEEN_MAX = 1_024  # hashes of proofs that came lately, so that repeats cost nothing
-SENT_ON_OPENING_MAX = 64  # proofs that a peer gets when its link opens
+SENT_ON_OPENING_MAX = 64  # proofs that a peer gets when its link opens, in the order of their offences
 
 _log = structlog.get_logger("evidence")
 
@@ -87,7 +88,8 @@ class EvidenceDriver:
         self._metrics = metrics
         self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
         self._host: ValidatorHost | None = None
-        self._queue: list[_Waiting] = []
+        self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
         self._arrived = trio.Event()
         self._seen: OrderedDict[Hash, None] = OrderedDict()
         self._limiter = trio.CapacityLimiter(1)
@@ -132,13 +134,11 @@ class EvidenceDriver:
             self._seen.popitem(last=False)
         self._wait(_Waiting(body, peer))
 
-    def note_link_opened(self, peer: ValidatorIndex) -> None:
-        """Shows the newest proofs to a peer that may lack them."""
-        offences = self._store.list_offences()[-SENT_ON_OPENING_MAX:]
-        for offence in offences:
-            proof = self._store.load(offence)
-            if self._host is not None and proof is not None and self._travels(proof):
-                self._host.send(peer, FrameKind.EVIDENCE, proof)
+    async def show_all(self, peer: ValidatorIndex) -> None:
+        """Shows proofs to a peer whose link has opened and that may lack them."""
+        for stored in await trio.to_thread.run_sync(self._store.list_after, b"", SENT_ON_OPENING_MAX):
+            if self._host is not None and self._travels(stored.proof):
+                self._host.send(peer, FrameKind.EVIDENCE, stored.proof)
 
     def _travels(self, proof: bytes) -> bool:
         return len(proof) <= evidence_bytes_max(self._chain)
@@ -146,8 +146,10 @@ class EvidenceDriver:
     # checking and keeping
 
     def _wait(self, waiting: _Waiting) -> None:
-        if len(self._queue) < QUEUE_MAX:
+        size = len(waiting.proof) if isinstance(waiting.proof, bytes) else 0
+        if len(self._queue) < QUEUE_MAX and self._queued_bytes + size <= QUEUE_BYTES_MAX:
             self._queue.append(waiting)
+            self._queued_bytes += size
             self._arrived.set()
 
     async def run(self) -> None:
@@ -156,7 +158,9 @@ class EvidenceDriver:
             await self._arrived.wait()
             self._arrived = trio.Event()
             while self._queue:
-                await self._take(self._queue.pop(0))
+                waiting = self._queue.popleft()
+                self._queued_bytes -= len(waiting.proof) if isinstance(waiting.proof, bytes) else 0
+                await self._take(waiting)
 
     async def _take(self, waiting: _Waiting) -> None:
         try:

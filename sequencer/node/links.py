@@ -80,7 +80,7 @@ class Links:
         self._lanes.note_link_opened(validator, found.heads)
         self._consensus.handle(PeerConnected(validator))
         self._attesting.handle(attesting_events.PeerConnected(validator))
-        self._evidence.note_link_opened(validator)
+        await self._evidence.show_all(validator)
 
     def link_closed(self, peer: int, reason: str) -> None:
         """The protocol sends again when the link is back."""

@@ -120,7 +120,7 @@ async def test_after_a_restart_it_is_known_and_shown_to_peers_whose_link_opens(m
     driver.receive(ValidatorIndex(1), proof)
     await take_all(driver)
     again = make_driver()
-    again.note_link_opened(ValidatorIndex(3))
+    await again.show_all(ValidatorIndex(3))
     assert again._host.sent == [(3, proof)]
     again.receive(ValidatorIndex(1), proof)
     await take_all(again)
@@ -139,6 +139,10 @@ async def test_what_peers_can_make_us_hold_is_bounded(make_driver, monkeypatch):
     for number in range(QUEUE_MAX + 50):
         driver.receive(ValidatorIndex(1), b"junk %d" % number)
     assert len(driver._queue) == QUEUE_MAX
+    await take_all(driver)
+    for number in range(40):
+        driver.receive(ValidatorIndex(1), b"%d" % number + bytes(1024 * 1024))
+    assert len(driver._queue) < 32
 
 
 def _ordered_votes(first, second):
