@@ -191,18 +191,23 @@ class Network:
         settings: Mapping[str, Any] | None = None,
         namespaces: Sequence[tuple[int, str]] = NAMESPACES,
         l1_chain_id: int = 0,
+        hosts: Sequence[str] = (),
     ) -> None:
-        """Makes the homes; nothing runs yet. `settings` are set in every configuration file."""
+        """Makes the homes; nothing runs yet. `settings` are set in every configuration file.
+
+        `hosts`: the address of each validator's own host, in place of one loopback address for all.
+        """
         self.directory = directory
-        self.host = own_loopback_address()
-        numbers = free_ports(self.host, 3 * count)
+        own_address = own_loopback_address()
+        hosts = hosts or [own_address] * count
+        numbers = free_ports(own_address, 3 * count)
         ports = [tuple(numbers[place : place + 3]) for place in range(0, 3 * count, 3)]
-        peers = [{"index": index, "address": f"{self.host}:{p2p}"} for index, (p2p, _, _) in enumerate(ports)]
+        peers = [{"index": index, "address": f"{hosts[index]}:{p2p}"} for index, (p2p, _, _) in enumerate(ports)]
         of_all = []
         for index, (p2p, rpc, metrics) in enumerate(ports):
             own = {
                 "preset": "devnet",
-                **{f"{section}.host": self.host for section in ("p2p", "rpc", "metrics")},
+                **{f"{section}.host": hosts[index] for section in ("p2p", "rpc", "metrics")},
                 "p2p.port": p2p,
                 "rpc.port": rpc,
                 "metrics.port": metrics,
@@ -212,7 +217,8 @@ class Network:
         make_network(directory, NetworkPlan("e2e", namespaces, of_all, DEVNET_ANCHOR_STEP, l1_chain_id))
         self.chain = load_genesis(validator_home(directory, 0) / "config" / "genesis.toml")
         self.nodes = [
-            Node(index, validator_home(directory, index), self.chain, self.host, ports[index]) for index in range(count)
+            Node(index, validator_home(directory, index), self.chain, hosts[index], ports[index])
+            for index in range(count)
         ]
 
     def start(self, *indices: int) -> list[Node]:
