@@ -16,6 +16,7 @@ from tests.simulation.shape import Shape
 
 LATENCIES_MS = ((0.5, 1.5), (0.5, 6.0), (2.0, 20.0))
 HOUR_MS = 3_600_000
+LATE_MS = 60.0
 
 
 class Faults:
@@ -27,6 +28,7 @@ class Faults:
         self._dice = dice
         self._honest = [node.index for node in cluster.honest]
         self._sides: dict[int, set[int]] = {}  # view → honest nodes that see no proposal of it
+        self._late: dict[int, tuple[set[int] | None, float]] = {}  # view → whose timeouts are lost, and until when
         self._cut: set[tuple[int, int]] = set()  # directed links that carry nothing
         self._has_ended = False
         self.clock_jumped = False
@@ -74,7 +76,7 @@ class Faults:
                 is_dark = sent.receiver in self._dark_side(sent.message.body.view)
                 return is_dark or strikes("hide", shape.hide / 2)
             case Timeout():
-                return strikes("hide", shape.hide / 3)
+                return sent.sender in self._late_side(sent.message.view) or strikes("hide", shape.hide / 3)
             case _:
                 return False
 
@@ -90,6 +92,18 @@ class Faults:
                 side = set(rng.sample(self._honest, rng.randrange(1, len(self._honest))))
             self._sides[view] = side
         return side
+
+    def _late_side(self, view: int) -> set[int]:
+        """Honest nodes whose timeouts of a view nobody gets in time: its TC is made of the others' and of lies."""
+        side, until_ms = self._late.get(view, (None, 0.0))
+        if side is None:
+            side = set()
+            if self._dice.strikes("late", self._shape.late):
+                rng = self._dice.stream("lates")
+                side = set(rng.sample(self._honest, rng.randrange(1, len(self._honest) // 2 + 1)))
+            until_ms = self._cluster.time_ms + LATE_MS
+            self._late[view] = side, until_ms
+        return side if self._cluster.time_ms < until_ms else set()
 
     # the rest, every tick
 

@@ -36,6 +36,7 @@ class Shape:
     duplicate: float
     hide: float  # certificates lost
     split: float  # views in which some honest nodes see no proposal
+    late: float  # views in which the timeouts of some honest nodes come too late for the TC
     partition: float
     one_way: float
     reset: float
@@ -84,6 +85,7 @@ def draw_shape(rng: random.Random, stakes: tuple[int, ...] | None = None) -> Sha
         duplicate=one_of(0.05, 0.3, chance=0.2),
         hide=one_of(0.3, 0.6),
         split=one_of(0.3, 0.7),
+        late=one_of(0.3, 0.7),
         partition=one_of(0.01, 0.03),
         one_way=one_of(0.01, 0.03, chance=0.2),
         reset=one_of(0.01, 0.05, chance=0.2),
