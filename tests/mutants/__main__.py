@@ -1,6 +1,7 @@
 """Breaks the protocol's rules one at a time and checks that the test named by each patch notices.
 
     python -m tests.mutants [NAME …] [--jobs N]      NAME: part of a patch's name; all without one
+    python -m tests.mutants --table                  prints docs/internals/mutants.md and runs nothing
 
 Every patch is applied to a copy of the tree of its own; only the named test runs there and must fail. A patch that does
 not apply, a test that is not found or one that fails without the patch is an error.
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutants.page import render
 from tests.mutants.patches import Mutant, apply, copy_tree, load_all
 
 TIMEOUT_S = 180
@@ -87,8 +89,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Are the rules' removals noticed?")
     parser.add_argument("names", nargs="*", help="parts of patch names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--table", action="store_true", help="print the page of mutants and their tests")
     options = parser.parse_args()
-    mutants = [m for m in load_all() if not options.names or any(name in m.name for name in options.names)]
+    if options.table:
+        sys.stdout.write(render(load_all()))
+        return 0
+    chosen = [m for m in load_all() if not options.names or any(name in m.name for name in options.names)]
+    mutants = [mutant for mutant in chosen if not mutant.reason]
     check_without_mutants(mutants)
     with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = list(pool.map(try_mutant, mutants))

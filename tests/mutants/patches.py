@@ -1,6 +1,12 @@
 """The list of mutants: patches that each remove one rule, with the test that must notice.
 
-A patch starts with one line `# what the rule says | the test that must fail`, then a unified diff against the sources.
+A patch starts with one line, then comes a unified diff against the sources:
+
+    # what the rule says | the test that must fail
+    # what the rule says | the test that must fail | how many schedules or seeds that test runs
+    # what the rule says | harmless: why nothing can notice
+
+The third part is for tests that draw or simulate: they must catch the mutant within what they run.
 """
 
 import ast
@@ -11,28 +17,41 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
+DRAWING = ("tests/simulation/", "tests/property/")
+HARMLESS = "harmless: "
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One patch file."""
+    """One patch file. `test` is empty for a harmless one, `reason` for all others."""
 
     path: Path
     rule: str
     test: str
+    draws: str
+    reason: str
+    sources: tuple[str, ...]
 
     @property
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def draws_are_stated(self) -> bool:
+        """Whether a test that draws says how much, and no other does."""
+        return bool(self.draws) == self.test.startswith(DRAWING)
+
 
 def load(path: Path) -> Mutant:
-    """Reads a patch's first line. Raises `ValueError` if it is not in form."""
-    first = path.read_text().splitlines()[0]
-    rule, separator, test = first.removeprefix("# ").partition(" | ")
-    if not first.startswith("# ") or not separator or "::" not in test:
+    """Reads a patch. Raises `ValueError` if its first line is not in form."""
+    first, *rest = path.read_text().splitlines()
+    rule, *parts = first.removeprefix("# ").split(" | ")
+    sources = tuple(line.removeprefix("+++ b/") for line in rest if line.startswith("+++ b/"))
+    if first.startswith("# ") and len(parts) == 1 and parts[0].startswith(HARMLESS):
+        return Mutant(path, rule, "", "", parts[0].removeprefix(HARMLESS), sources)
+    if not first.startswith("# ") or not 1 <= len(parts) <= 2 or "::" not in parts[0]:
         raise ValueError(f"{path.name} does not start with '# rule | test'")
-    return Mutant(path, rule, test)
+    return Mutant(path, rule, parts[0], parts[1] if len(parts) == 2 else "", "", sources)
 
 
 def load_all() -> list[Mutant]:
@@ -41,9 +60,9 @@ def load_all() -> list[Mutant]:
 
 
 def copy_tree(target: Path) -> None:
-    """What a mutant needs to run its test: the code that has mutants, the tests and the project file."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.patch", "bench", "e2e", "integration", "vectors")
-    for name in ("consensus", "sequencer", "tests"):
+    """What a mutant needs to run its test: the code, the tests and the project file."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.patch", "bench", "e2e", "vectors")
+    for name in ("consensus", "sequencer", "storage", "p2p", "tests"):
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", target)
 
