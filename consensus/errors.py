@@ -2,7 +2,8 @@
 
 1. `InvalidObject` and `DecodeError`: the sender is at fault. The object is dropped, the sender's score falls.
 2. `GenesisError`: the operator's configuration is at fault. The node refuses to start.
-3. `BrokenInvariant`: we are at fault, or the disk lied. The process must stop.
+3. `BrokenInvariant`: we are at fault, or the disk lied. The process must stop. One kind is the operator's to mend:
+   `KeyUsedElsewhere`.
 """
 
 
@@ -31,3 +32,14 @@ class GenesisError(ConsensusError):
 
 class BrokenInvariant(ConsensusError):
     """A state that correct code on an honest disk cannot reach. Never continue after it."""
+
+
+class KeyUsedElsewhere(BrokenInvariant):
+    """Our key has signed what our record does not know: an older copy of the data, or a second process with the key."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"{found}, and its record does not know it: the data directory is an older copy, or another process signs "
+            "with this key. Signing on can contradict what was signed and cost the stake. Stop the other process, or "
+            "put back the data directory as it was when this validator last ran; if it is lost, register new keys."
+        )

@@ -19,7 +19,7 @@ Invariants:
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from consensus.errors import BrokenInvariant
+from consensus.errors import KeyUsedElsewhere
 from consensus.numbers import Digest, Milliseconds, Seq, ValidatorIndex
 from consensus.ordering.cut import LanePosition
 from consensus.replica.events import BatchHeld, LaneForked
@@ -163,7 +163,9 @@ class Lane:
         if position.seq <= self.committed.seq:
             return []
         if self.is_own and position.seq > self.tip.seq:
-            raise BrokenInvariant(f"our lane is ordered up to {position.seq}, and we remember {self.tip.seq}")
+            raise KeyUsedElsewhere(
+                f"the chain orders batches up to {position.seq} of this validator's lane, which knows {self.tip.seq}"
+            )
         effects: list[Effect] = []
         for seq, digest in ordered:
             ours = self.at.get(seq)
@@ -213,7 +215,7 @@ class Lane:
 
     def _stop_if_own(self) -> None:
         if self.is_own:
-            raise BrokenInvariant("two batches of one seq are signed with our key")
+            raise KeyUsedElsewhere("two batches of one number are signed with this validator's key")
 
     def _tell_branch(self) -> list[Effect]:
         effects: list[Effect] = []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consensus.errors import BrokenInvariant
+from consensus.errors import KeyUsedElsewhere
 from consensus.numbers import ZERO_HASH, Digest, Milliseconds, Seq, ValidatorIndex
 from consensus.ordering.cut import LanePosition
 
@@ -29,19 +29,19 @@ class RecoveredLanes:
     own_sealed: tuple[LanePosition, ...] = ()  # our own newest batches that any record names, held or not
 
     def own_tip(self, own: ValidatorIndex) -> LanePosition:
-        """The last batch that we ever sealed ▲. Raises `BrokenInvariant` if the chain knows a later one."""
+        """The last batch that we ever sealed ▲. Raises `KeyUsedElsewhere` if the chain knows a later one."""
         known = [LanePosition(batch.seq, batch.digest) for batch in self.held if batch.lane == own]
         known += self.own_sealed
         committed = self.committed[own]
         newest = max([*known, LanePosition(Seq(0), Digest(ZERO_HASH))], key=lambda position: position.seq)
         if newest.seq < committed.seq:
-            raise BrokenInvariant(
-                f"the chain ordered our lane up to {committed.seq} and no record of ours goes beyond {newest.seq}"
+            raise KeyUsedElsewhere(
+                f"the chain ordered batches up to {committed.seq} of this validator's lane, which knows {newest.seq}"
             )
         digests: dict[Seq, Digest] = {}
         for position in known:
             if digests.setdefault(position.seq, position.digest) != position.digest:
-                raise BrokenInvariant(f"two batches {position.seq} are signed with our key")
+                raise KeyUsedElsewhere(f"two batches {position.seq} are signed with this validator's key")
         return newest
 
 

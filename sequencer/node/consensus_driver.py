@@ -19,6 +19,7 @@ import trio
 
 from consensus import limits
 from consensus.errors import DecodeError
+from consensus.evidence.own_key import OwnKey
 from consensus.genesis import Genesis
 from consensus.numbers import BlockId, Height, ValidatorIndex
 from consensus.replica.effects import (
@@ -115,6 +116,7 @@ class ConsensusDriver:
     ) -> None:
         self._chain = chain
         self.replica = replica
+        self._own_key = OwnKey(chain, replica.state)
         self._outbox = outbox
         self._pages = TipPages(replica, store)
         self._listener = listener
@@ -136,7 +138,7 @@ class ConsensusDriver:
         self._host = host
 
     def handle(self, event: Event) -> None:
-        """One step. Raises `BrokenInvariant`, which ends the node.
+        """One step. Raises `BrokenInvariant` (`KeyUsedElsewhere`), which ends the node.
 
         What an effect makes happen at once (a needed batch that is held already) is the next step, not part of this
         one: its save must not stand before ours.
@@ -148,7 +150,11 @@ class ConsensusDriver:
         try:
             while self._events:
                 stepped = self._events.popleft()
-                for effect in self.replica.step(stepped, read_now()):
+                self._own_key.check(stepped)
+                view = self.replica.state.view
+                effects = self.replica.step(stepped, read_now())
+                self._own_key.note(view, self.replica.state)
+                for effect in effects:
                     if isinstance(effect, PeerFault):
                         self._metrics.add(table.CONSENSUS_INVALID, 1, _WORDS.get(type(stepped), "walk"), effect.reason)
                     self._carry_out(effect)

@@ -14,7 +14,7 @@ import sys
 import structlog
 import trio
 
-from consensus.errors import BrokenInvariant
+from consensus.errors import BrokenInvariant, KeyUsedElsewhere
 from p2p.errors import PortInUse
 from sequencer.node.config import NodeConfig
 from sequencer.node.errors import OtherL1
@@ -65,6 +65,10 @@ def _exit_code(error: BaseException) -> int:
     match error:
         case StartRefused() | PortInUse() | ListenFailed() | OtherL1():
             sys.stderr.write(f"sequencer: {error}\n")
+            return EXIT_REFUSED
+        case KeyUsedElsewhere():
+            _log.critical("key_used_elsewhere", detail=str(error))
+            sys.stderr.write(f"sequencer: stopped: {error}\n")
             return EXIT_REFUSED
         case StorageFault() | BrokenInvariant():
             _log.critical("node_stopped_by_fault", fault=type(error).__name__, detail=str(error))

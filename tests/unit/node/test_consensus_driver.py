@@ -1,6 +1,7 @@
 """The driver keeps the order of saves when one step makes the next one happen at once."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from consensus.numbers import View
@@ -30,6 +31,8 @@ class Outbox:
 
 class Replica:
     """The first step needs a batch and saves view 1; the step that the batch causes saves view 2."""
+
+    state = SimpleNamespace(me=0, view=1, voted_view=0, timeout_view=0, proposed_view=0)
 
     def step(self, event, now):
         record = first_record(CHAIN)

@@ -35,6 +35,7 @@ class Scripted(Replica):
         genesis_id = FORGE.genesis_qc.body.block_id
         recovered = Recovered(None, genesis_id, GENESIS_HEIGHT, GENESIS_VIEW, effective_start(4))
         super().__init__(CHAIN, node_key(ME), ReplicaTiming(), recovered)
+        self.state.voted_view = self.state.proposed_view = TIPS[0].header.view  # it signed them, too
         self.effects = effects
         self.told: list[TipsFetched] = []
 
