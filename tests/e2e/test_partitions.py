@@ -3,54 +3,13 @@
 import pytest
 import trio
 
-from tests.e2e.chain_audit import audit, settle
-from tests.e2e.load import Ledger, Load
+from tests.e2e.faults import SETTINGS, final_heights, run_faults, until_higher
 from tests.e2e.namespaces import CUT
-from tests.e2e.network import note, until
 from tests.e2e.packet_switch import GOOD
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-SETTINGS = {"consensus.view_timeout_ms": 600, "consensus.idle_interval_ms": 50}
 IN_FLIGHT_S = 1.5  # what was on its way, or in a thread, when the lines were cut
-
-
-async def final_heights(nodes):
-    heights = []
-    for node in nodes:
-        async with node.client() as client:
-            heights.append((await client.sync_status()).final_height)
-    return heights
-
-
-async def until_higher(nodes, than):
-    """Each of these makes blocks final above the height it had."""
-
-    async def is_higher():
-        return all(now > then for now, then in zip(await final_heights(nodes), than, strict=True))
-
-    await until(is_higher, "new blocks are final")
-
-
-async def run_faults(network, faults):
-    """All validators under load; then `faults` happen; then everything is final and the same everywhere."""
-    nodes = network.start()
-    await network.until_ready()
-    ledger = Ledger(network.chain)
-    async with trio.open_nursery() as nursery:
-        load = Load(ledger, nursery)
-        for node in nodes:
-            load.add(node, 1001 + node.index % 2, items=3, pause_s=0.1)
-        await load.until_promised(40)
-        await faults(nodes, load)
-        await until_higher(nodes, await final_heights(nodes))
-        for node in nodes:
-            await load.until_promised(10, by=node.index)
-        await load.stop()
-    await settle(nodes, ledger, "end")
-    await audit(nodes, ledger)
-    await network.stop()
-    note(f"{len(ledger.promises)} receipts, {len(ledger.sent)} sent, failures {dict(ledger.failures)}")
 
 
 async def test_two_and_two_make_nothing_final_until_they_hear_each_other(make_network_of_hosts, hosts):
