@@ -272,3 +272,19 @@ def test_an_unknown_validator_or_rule_is_refused():
     for head in (b"\x02\x01\x00", b"\x01\x0a\x00", b"\x01\x01\x01", b"\x01"):
         with pytest.raises(DecodeError):
             decode_proof(head, 4)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_signature_in_it_is_checked(name):
+    proof = EXAMPLES[name][0]
+    parts = [part for part in ("first", "second", "vote", "timeout", "receipt", "batch") if hasattr(proof, part)]
+    changed = [
+        replace(proof, **{part: replace(getattr(proof, part), signature=bytes(len(getattr(proof, part).signature)))})
+        for part in parts
+    ]
+    if isinstance(proof, InvalidProposal):
+        changed = [InvalidProposal(replace(proof.proposal, leader_sig=bytes(65)))]
+    assert changed
+    for false in changed:
+        with pytest.raises(InvalidObject):
+            check_proof(false, CHAIN)
