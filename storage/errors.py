@@ -103,6 +103,19 @@ class SafetyRecordLost(StartRefused):
         self.first_use_ms = first_use_ms
 
 
+class SafetyRecordRolledBack(StartRefused):
+    """The safety record is an older copy: what the key has signed since is not in it."""
+
+    def __init__(self, mark: Path, found: int, expected: int) -> None:
+        super().__init__(
+            f"the safety record in the data directory is number {found}, but {mark} says that these keys signed with "
+            f"number {expected}: the data directory is an older copy. Signing with it can contradict later votes and "
+            "cost the stake. Put back the data directory as it was when this validator last ran, or register new keys. "
+            "Never remove or change the mark to get past this message."
+        )
+        self.mark = mark
+
+
 def fault_from(error: Exception, doing: str) -> StorageFault:
     """The fault that an error of the operating system or of LevelDB means, told as what we were doing."""
     text = _text(error)

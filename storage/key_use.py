@@ -3,7 +3,7 @@ losing.
 
 The order at the very first start: store a first safety record (synced), `mark_used`, then sign. At every start, before
 signing: `check_used`. So a key that has signed and has lost its record is noticed even if the whole data directory is
-gone. What it cannot notice is a data directory put back from an old copy.
+gone. What it cannot notice is a data directory put back from an old copy: `record_number.py` does.
 
 Invariants:
 1. The mark is on disk, name and content, before `mark_used` returns; it is never changed or removed afterwards.

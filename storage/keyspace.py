@@ -7,6 +7,7 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
     mi                             format u32, chain id                                                   database
     so                             node public key whose record this is                                   safety
     sr                             safety record, sealed                                                  safety
+    sn                             number of the safety record, u64: see `record_number.py`               safety
     st id                          tip kept for a vote, sealed                                            safety
     sh                             head of the own lane: seq u64, digest, header record; sealed           safety
     bd digest                      file u32, offset u32, length u32, author u16, seq u64, arrival_ms u64  batches
@@ -55,6 +56,7 @@ ID_BYTES = 32
 IDENTITY = b"mi"
 SAFETY_OWNER = b"so"
 SAFETY_RECORD = b"sr"
+RECORD_NUMBER = b"sn"
 SAFETY_TIP = b"st"
 OWN_HEAD = b"sh"
 BATCH_DIGEST = b"bd"

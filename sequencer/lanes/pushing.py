@@ -12,7 +12,7 @@ Invariants:
 """
 
 from consensus.clock import Now
-from consensus.errors import BrokenInvariant
+from consensus.errors import KeyUsedElsewhere
 from consensus.numbers import Seq, ValidatorIndex
 from consensus.validators import ValidatorSet
 from sequencer.lanes.bounds import LaneBounds
@@ -29,12 +29,14 @@ class Pushes:
         self._rewound_mono_ms: dict[ValidatorIndex, float] = {}
 
     def link_opened(self, peer: ValidatorIndex, peer_head: Seq, sealed: Seq) -> None:
-        """`peer` holds our lane up to `peer_head`; we sealed it up to `sealed`. Raises `BrokenInvariant`."""
+        """`peer` holds our lane up to `peer_head`; we sealed it up to `sealed`. Raises `KeyUsedElsewhere`."""
         self._sent[peer] = min(peer_head, sealed)
         self._claims[peer] = peer_head
         ahead = [claimant for claimant, claim in self._claims.items() if claim > sealed]
         if self._validators.is_witness(ahead):
-            raise BrokenInvariant(f"validators {sorted(ahead)} hold more of our lane than we do ({sealed})")
+            raise KeyUsedElsewhere(
+                f"validators {sorted(ahead)} hold batches of this validator's lane behind {sealed}, its last"
+            )
 
     def link_closed(self, peer: ValidatorIndex) -> None:
         """Whatever was on its way may be lost; the next hello says where to go on."""

@@ -68,8 +68,11 @@ from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
 from storage.home import batches_directory, database_directory
+from storage.record_number import RecordNumber
 from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
+
+RECORD_NUMBER_PERIOD_S = 30
 
 _log = structlog.get_logger("node")
 
@@ -112,6 +115,7 @@ class Node:
                 self._submissions.run_sealing,
                 self._submissions.run_expiry,
                 self._gauges.run,
+                self._run_record_number,
             ):
                 nursery.start_soon(task)
             self._start_cores()
@@ -140,6 +144,13 @@ class Node:
                 self._submissions.is_accepting = False
                 scope.cancel()
                 return
+
+    async def _run_record_number(self) -> None:
+        """So that an older copy of the data directory can be told from the newest."""
+        number = RecordNumber(self._stores.database, self._config.keys_dir)
+        while True:
+            await trio.sleep(RECORD_NUMBER_PERIOD_S)
+            await trio.to_thread.run_sync(number.rise)
 
     def _start_cores(self) -> None:
         """The first events: what the disk gave back is told to execution and attestation again."""

@@ -4,7 +4,8 @@ Responsible for: opening the stores in the right order, the guards of keys and s
 Refuses to do: repair. What contradicts itself stops the start with a clear message.
 
 Invariants:
-1. A key that was used before never signs without its safety record; `USED` is synced before the first signature ▲.
+1. A key that was used before never signs without its safety record, nor with an older copy of it that can be told;
+   `USED` is synced before the first signature ▲.
 2. Every batch below the executed cut is held: what the cores get is what lies above it.
 3. The own lane goes on after the highest of the own head and the own batches on disk ▲.
 """
@@ -38,6 +39,7 @@ from storage.errors import OtherKey, StorageFault
 from storage.evidence import EvidenceStore
 from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
+from storage.record_number import RecordNumber
 from storage.safety import OwnHead, SafetyRecordBytes, SafetyStore
 
 _PAGE = 1_024
@@ -92,7 +94,8 @@ def first_record(chain: Genesis) -> SafetyRecord:
 
 
 def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: bytes) -> SafetyRecordBytes | None:
-    """Refuses a used key without its own record; at the very first start stores a record, then marks the key used.
+    """Refuses a used key without its own record, or with an older copy; at the very first start stores a record, then
+    marks the key used.
 
     Returns the record and its tips as they were found.
     """
@@ -100,10 +103,13 @@ def guard_key(config: NodeConfig, chain: Genesis, stores: Stores, public_key: by
     if loaded is not None and stores.safety.load_owner() != public_key:
         raise OtherKey(config.data_dir)
     check_used(config.keys_dir, chain.chain_id, has_record=loaded is not None)
+    number = RecordNumber(stores.database, config.keys_dir)
+    number.check()
     if loaded is None:
         puts = SafetyStore.record_puts(first_record(chain).encode(), {}) + SafetyStore.owner_puts(public_key)
         stores.database.write(puts, sync=True)
     mark_used(config.keys_dir, chain.chain_id, wall_ms())
+    number.rise()
     return loaded
 
 

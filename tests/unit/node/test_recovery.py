@@ -14,7 +14,7 @@ from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
-from storage.errors import OtherKey, SafetyRecordLost
+from storage.errors import OtherKey, SafetyRecordLost, SafetyRecordRolledBack
 from storage.home import DirectoryLock
 from storage.safety import OwnHead, SafetyStore
 from storage.segments import BatchRecord
@@ -115,5 +115,18 @@ def test_a_used_key_on_empty_data_is_refused(config, committee, stores, tmp_path
         empty = replace(stores, database=other, safety=SafetyStore(other))
         with pytest.raises(SafetyRecordLost):
             guard_key(config, committee.chain, empty, b"key one")
+    finally:
+        other.close()
+
+
+def test_an_older_copy_of_the_data_is_refused(config, committee, stores, tmp_path):
+    guard_key(config, committee.chain, stores, b"key one")
+    other = Database.open(tmp_path / "other", committee.chain.chain_id)
+    try:
+        copied = replace(stores, database=other, safety=SafetyStore(other))
+        other.write(stores.database.iterate(b"s", limit=100), sync=True)
+        guard_key(config, committee.chain, stores, b"key one")
+        with pytest.raises(SafetyRecordRolledBack):
+            guard_key(config, committee.chain, copied, b"key one")
     finally:
         other.close()
