@@ -34,6 +34,10 @@ def test_one_clock_far_ahead_moves_nothing():
     assert block_time(sent(2**50, 100, 101), Milliseconds(0), validators(FOUR)) == 101
 
 
+def test_the_time_is_weighted_by_stake():
+    assert block_time(sent(100, 110, 120), Milliseconds(0), validators((1, 1, 5, 1))) == 120
+
+
 def test_the_median_is_weighted():
     assert weighted_lower_median([(10, 1), (20, 1), (30, 5)]) == 30
     assert weighted_lower_median([(10, 3), (20, 1), (30, 2)]) == 10

@@ -115,6 +115,13 @@ def test_a_gap_stops_the_lane():
     assert made.ends[0].seq == 1
 
 
+def test_what_stands_behind_a_batch_that_no_witness_set_agrees_on_waits():
+    second = digest(0, 2)
+    made = cut((100, 0, [(A, 5), (second, 5)]), (100, 0, [(B, 5), (second, 5)]), (100, 0, []))
+    assert arrivals(made) == []
+    assert made.ends[0].seq == 0
+
+
 def test_an_age_before_1970_is_just_early():
     made = cut((100, 0, [(A, 4_000_000_000)]), (100, 0, [(A, 4_000_000_000)]), (100, 0, []))
     assert arrivals(made) == [(1, A, 100 - 4_000_000_000)]

@@ -1,7 +1,8 @@
 """Confirming and committing: a fresh QC confirms; two QCs of consecutive views make final."""
 
 from consensus.numbers import View
-from consensus.replica.effects import Commit, Confirm
+from consensus.replica.effects import Commit, Confirm, FetchTips
+from consensus.replica.events import TipsFetched
 from consensus.vocabulary.tip import Tip
 from tests.simulation.seat import Seat
 
@@ -126,3 +127,15 @@ def test_a_late_qc_commits_what_the_later_ones_could_not():
     told(seat, [fourth])
     seat.hear(seat.forge.certify(fourth))
     assert committed(seat) == [tips[0].id, tips[1].id]
+
+
+def test_a_block_is_ordered_once_its_way_to_the_committed_one_is_known():
+    seat = started()
+    tips = seat.forge.chain_of(4)
+    told(seat, tips[3:])
+    seat.hear(seat.forge.certify(tips[3]))
+    assert seat.asked(Confirm) == []
+    seat.wait(seat.timing.fetch_delay_ms)
+    (asked,) = seat.asked(FetchTips)
+    seat.step(TipsFetched(asked.peers[0], asked.wanted, tuple(reversed(tips[:3]))))
+    assert [confirm.tip.id for confirm in seat.asked(Confirm)] == [tips[3].id]

@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from consensus import limits
+from consensus.numbers import ValidatorIndex
 from consensus.replica.effects import Commit, FetchTips, StoreTips
 from consensus.replica.events import TipsFetched
+from consensus.replica.walk import want_tip
 from consensus.vocabulary.messages import Proposal
+from tests.simulation.forge import no_block
 from tests.simulation.seat import Seat
 
 
@@ -108,6 +111,66 @@ def test_a_tip_that_was_voted_for_is_kept_however_many_of_its_view_are_known():
     assert seat.state.voted_view == 3
     assert seat.state.tree.get(crowd[4].id) is not None
     assert not seat.said(Proposal)
+
+
+def test_an_invalid_tip_that_came_along_with_a_timeout_is_its_senders_fault():
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.enter(4)
+    tip = seat.forge.tip(4, seat.forge.certify(tips[-1]), height=9)
+    assert seat.faults(seat.hear(tip, 1)) == [(1, "height")]
+    assert seat.state.tree.get(tip.id) is None
+
+
+def test_a_tip_of_a_view_ahead_is_not_taken():
+    """Valid tips of all views to come can be made of one QC and TCs; nothing names them."""
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.enter(4)
+    qc = seat.forge.certify(tips[-1])
+    ahead = seat.forge.tip(6, qc, seat.forge.tc_of(5, qc))
+    assert seat.faults(seat.hear(ahead, 1)) == []
+    assert seat.state.tree.get(ahead.id) is None
+
+
+def test_wanted_tips_are_bounded():
+    seat, _, _ = laggard()
+    for number in range(200):
+        want_tip(seat.state, no_block(str(number)), (ValidatorIndex(1),))
+    assert len(seat.state.wanted) <= 64
+
+
+def test_a_page_that_is_no_chain_from_the_wanted_tip_is_refused():
+    for places in ((2, 1), (3, 1), (3, 3)):
+        seat, tips, _ = laggard()
+        (asked,) = seat.asked(FetchTips)
+        page = tuple(tips[place] for place in places)
+        effects = seat.step(TipsFetched(asked.peers[0], asked.wanted, page))
+        assert seat.faults(effects) == [(asked.peers[0], "unwanted_tip")]
+        assert [tip.view for tip in tips if seat.state.tree.get(tip.id) is not None] == []
+
+
+def test_a_fetched_tip_with_other_parts_than_its_header_says_is_refused():
+    seat, tips, _ = laggard()
+    (asked,) = seat.asked(FetchTips)
+    swapped = replace(tips[3], reports=seat.forge.reports(4, tips[3].reports[0].sent_ms, validators=(1, 2, 3)))
+    assert swapped.id == tips[3].id
+    effects = seat.step(TipsFetched(asked.peers[0], asked.wanted, (swapped, *reversed(tips[:3]))))
+    assert seat.faults(effects) == [(asked.peers[0], "reports_hash")]
+    assert seat.state.tree.get(tips[3].id) is None
+
+
+def test_an_answer_with_another_tip_than_a_timeout_names_is_refused():
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.enter(4)
+    qc = seat.forge.certify(tips[-1])
+    named, other = (seat.forge.tip(4, qc, reports=seat.forge.reports(4, qc.body.ts_ms + salt)) for salt in (1, 2))
+    seat.hear(seat.forge.timeout(4, 1, named, qc), 1)
+    seat.wait(seat.timing.fetch_delay_ms)
+    effects = seat.step(TipsFetched(ValidatorIndex(1), named.id, (other,)))
+    assert seat.faults(effects) == [(1, "unwanted_tip")]
+    assert seat.state.tree.get(other.id) is None
 
 
 # walks

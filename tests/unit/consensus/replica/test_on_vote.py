@@ -109,3 +109,12 @@ def test_a_vote_with_the_report_of_another_or_for_another_view_is_dropped():
     assert not seat.state.votes.bodies(View(4))
     seat.hear(seat.forge.vote(body, 1, seat.forge.report(5, 1)), 1)
     assert seat.state.votes.bodies(View(4))
+
+
+def test_votes_of_past_views_are_forgotten():
+    seat, tips = seated(3)
+    qc = seat.forge.certify(tips[-1])
+    for view in (3, 4):
+        seat.hear(seat.forge.vote(seat.forge.tip(view, qc).vote_body(View(view)), 1), 1)
+    seat.hear(seat.forge.tc_of(4, qc))
+    assert [len(seat.state.votes.bodies(View(view))) for view in (3, 4)] == [0, 1]

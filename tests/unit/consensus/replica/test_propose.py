@@ -1,9 +1,12 @@
 """Proposing: what the entry allows, and waiting for what is missing."""
 
-from consensus.numbers import Digest, ValidatorIndex
+from dataclasses import replace
+
+from consensus.numbers import Digest, ValidatorIndex, View
 from consensus.ordering.cut import determine_cut
 from consensus.replica.effects import EnterView, FetchTips
 from consensus.replica.events import PeerConnected, TipsFetched
+from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.certificates import QC
 from consensus.vocabulary.messages import Proposal
 from tests.simulation.forge import no_block
@@ -228,3 +231,60 @@ def test_no_wait_is_longer_than_its_interval_whatever_the_parents_time_says():
         seat.hear(seat.forge.report(4, validator, far.header.ts_ms + 1), validator)
     (proposal,) = seat.said(Proposal, seat.wait(seat.timing.idle_interval_ms))
     assert proposal.tip.header.ts_ms == far.header.ts_ms + 1
+
+
+def test_a_leader_tries_as_soon_as_it_enters():
+    """All else is there before the certificate, and nothing comes after it."""
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.enter(4)
+    report_all(seat, 5)
+    seat.wait(seat.timing.view_timeout_ms)
+    seat.effects.clear()
+    seat.hear(seat.forge.tc_of(4, seat.forge.certify(tips[-1])))
+    assert len(seat.said(Proposal, seat.wait(seat.timing.idle_interval_ms))) == 1
+
+
+def test_a_tip_that_the_entry_names_with_another_rank_is_not_proposed():
+    """The leader holds tip 4; the TC that it entered by says that tip 4 stands on QC 1."""
+    seat = Seat(me=0)
+    seat.start()
+    tips = seat.enter(4)
+    qc = seat.forge.certify(tips[-1])
+    tip = seat.forge.tip(4, qc)
+    seat.hear(seat.forge.proposal(4, tip), 1)
+    lie = replace(seat.forge.body(4, tip), qc_view=View(1))
+    seat.hear(seat.forge.tc(4, {1: lie, 2: qc, 3: qc}))
+    report_all(seat, 5)
+    seat.wait(seat.timing.idle_interval_ms)
+    assert seat.state.view == 5
+    assert not seat.said(Proposal)
+
+
+def test_blocks_with_something_to_order_are_an_interval_apart():
+    seat = Seat(me=1, timing=ReplicaTiming(min_block_interval_ms=40))
+    seat.start()
+    seat.enter(4)
+    lanes = {3: (0, ((Digest(no_block("batch")), 20),))}
+    for validator in (0, 2):
+        seat.hear(seat.forge.report(4, validator, seat.now.wall_ms + 10, lanes), validator)
+    seat.wait(39)
+    assert not seat.said(Proposal)
+    seat.wait(1)
+    assert len(seat.said(Proposal)) == 1
+
+
+def test_a_leader_whose_last_slot_passed_without_a_proposal_does_not_idle():
+    """The others give it a quarter of a view; idling would use that up."""
+    seat = Seat(me=0)
+    seat.start()
+    justify = seat.forge.genesis_qc
+    fresh = seat.forge.tc_of(1, justify)  # view 1 was ours
+    seat.hear(fresh)
+    for view in (2, 3, 4):
+        tip = seat.forge.tip(view, justify, fresh if view == 2 else None)
+        seat.hear(seat.forge.proposal(view, tip), seat.forge.leader(view))
+        justify = seat.forge.certify(tip)
+        seat.hear(justify)
+    report_all(seat, 5)
+    assert len(seat.said(Proposal)) == 1

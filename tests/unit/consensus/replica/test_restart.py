@@ -249,3 +249,16 @@ def test_a_tip_voted_for_below_the_highest_is_stored_too():
     seat.hear(seat.forge.proposal(4, low, seat.forge.tc(3, dict.fromkeys((0, 1, 2), low))), 1)
     assert seat.state.voted_view == 4
     assert low.id in seat.stored
+
+
+def test_in_a_view_that_was_entered_by_a_tc_its_leader_gets_our_timeout_again():
+    seat, tips = seated(3)
+    qc = seat.forge.certify(tips[-1])
+    tip = seat.forge.tip(3, qc)
+    seat.hear(seat.forge.proposal(3, tip), 2)
+    (timeout,) = seat.said(Timeout, seat.wait(seat.timing.view_timeout_ms))
+    seat.hear(seat.forge.tc(3, {0: qc, 1: tip, 2: tip}))
+    effects = seat.restart()
+    assert seat.state.view == 4
+    assert seat.said(Timeout, effects) == [timeout]
+    assert seat.sent_to(Timeout, effects) == seat.sent_to(Tip, effects) == [seat.forge.leader(4)]

@@ -178,3 +178,19 @@ def test_a_witness_set_is_counted_in_stake():
         for signer in signers:
             seat.hear(seat.forge.timeout(1, signer, seat.forge.genesis_qc, seat.forge.genesis_qc), signer)
         assert bool(seat.said(Timeout)) == joins
+
+
+def test_timeouts_of_others_after_our_own_make_us_sign_nothing_new():
+    """A witness set that forms later, and a QC that was hidden until now, would change the body."""
+    seat = Seat(me=0)
+    seat.start()
+    seat.enter(2)
+    low = seat.forge.certify(seat.forge.chain_of(1)[0])
+    entry = seat.forge.tc_of(2, low)
+    seat.hear(entry)
+    first = timed_out(seat)
+    seat.hear(seat.forge.certify(seat.forge.tip(2, low)))
+    for signer in (1, 2):
+        seat.hear(seat.forge.timeout(3, signer, low, entry), signer)
+    assert seat.state.high_qc.view == 2
+    assert seat.said(Timeout) == [first]

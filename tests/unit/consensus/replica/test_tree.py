@@ -5,7 +5,7 @@ from typing import Any
 from consensus import limits
 from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, Height
 from consensus.ordering.effective import effective_start
-from consensus.replica.tree import Gap, TipTree
+from consensus.replica.tree import TIPS_PER_VIEW_MAX, Gap, TipTree
 from tests.simulation.forge import Forge
 from tests.simulation.keys import make_genesis
 
@@ -81,3 +81,12 @@ def test_a_step_does_at_least_one_block_however_many_lanes_there_are(monkeypatch
     tree, tips = tree_and_chain(1)
     tree.add(tips[0], named=True)
     assert tree.order(tips[0]) is not None
+
+
+def test_an_equivocating_leader_fills_its_view_and_no_more():
+    tree, (first,) = tree_and_chain(1)
+    forge = Forge(make_genesis((1, 1, 1, 1)))
+    qc = forge.certify(first)
+    crowd = [forge.tip(2, qc, reports=forge.reports(2, qc.body.ts_ms + salt)) for salt in range(1, 7)]
+    assert [tree.add(tip) for tip in crowd] == [True] * TIPS_PER_VIEW_MAX + [False, False]
+    assert tree.add(crowd[5], named=True)

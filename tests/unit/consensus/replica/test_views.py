@@ -1,7 +1,11 @@
 """Entering views: by certificates only, with what the leader of the new view needs from us."""
 
-from consensus.numbers import View
+from dataclasses import replace
+
+from consensus.numbers import ValidatorIndex, View
 from consensus.replica.effects import EnterView
+from consensus.replica.events import PeerConnected
+from consensus.replica.state import QCS_KEPT
 from consensus.vocabulary.certificates import QC, TC
 from consensus.vocabulary.messages import Timeout, Vote
 from consensus.vocabulary.report import LaneReport
@@ -125,3 +129,47 @@ def test_a_qc_of_the_view_before_is_still_used_after_entering_by_a_tc():
     assert seat.state.view == 4
     assert seat.state.high_qc == qc
     assert seat.state.tree.committed_view == 2
+
+
+def test_a_certificate_that_nobody_signed_moves_nothing_and_is_its_senders_fault():
+    seat, tips = seated(3)
+    known = seat.forge.certify(tips[-1])
+    qc = seat.forge.certify(seat.forge.tip(3, known))
+    tc = seat.forge.tc_of(7, known)
+    for false in (replace(qc, signatures=(bytes(65),) * 3), replace(tc, signatures=tc.signatures[::-1])):
+        assert seat.faults(seat.hear(false, 2)) == [(2, "bad_signature")]
+        assert (seat.state.view, seat.state.high_qc.view) == (3, 2)
+
+
+def test_a_lower_qc_does_not_lower_what_is_known():
+    """QC 3 was shown to us; the others go on from QC 2, and we with them."""
+    seat, tips = seated(4, me=3)
+    low = seat.forge.certify(tips[1])
+    seat.hear(seat.forge.proposal(4, seat.forge.tip(4, low, seat.forge.tc_of(3, low))), 1)
+    assert (seat.state.voted_view, seat.state.high_qc.view) == (4, 3)
+
+
+def test_the_qcs_that_are_kept_are_bounded():
+    seat, _ = seated(QCS_KEPT + 10)
+    assert len(seat.state.qcs) == QCS_KEPT
+    assert max(seat.state.qcs) == QCS_KEPT + 9
+
+
+def test_a_peer_whose_link_opens_is_told_our_timeout_and_the_next_leader_its_tip():
+    seat, tips = seated(3, me=3)
+    tip = seat.forge.tip(3, seat.forge.certify(tips[-1]))
+    seat.hear(seat.forge.proposal(3, tip), 2)
+    (timeout,) = seat.said(Timeout, seat.wait(seat.timing.view_timeout_ms))
+    for peer, gets_the_tip in ((0, False), (1, True)):
+        effects = seat.step(PeerConnected(ValidatorIndex(peer)))
+        assert seat.said(Timeout, effects) == [timeout]
+        assert (seat.sent_to(Tip, effects) == [peer]) == gets_the_tip
+
+
+def test_a_peer_whose_link_opens_is_told_how_the_view_was_entered():
+    seat, tips = seated(3)
+    qc = seat.forge.certify(tips[-1])
+    assert seat.said(QC, seat.step(PeerConnected(ValidatorIndex(2)))) == [qc]
+    entry = seat.forge.tc_of(3, qc)
+    seat.hear(entry)
+    assert seat.said(TC, seat.step(PeerConnected(ValidatorIndex(2)))) == [entry]
