@@ -8,7 +8,7 @@ invalid (`convict_leader` is asked for those), or find E6 to E8, which those who
 Invariants:
 1. A proof that leaves is valid: both signatures were checked. A statement that turns out false is forgotten.
 2. Memory: statements of the last VIEWS_KEPT views and the next VIEWS_AHEAD, one of each kind by each validator; and
-   OFFENCES_MAX offences of each validator.
+   OFFENCES_MAX offences of each validator against each rule: many small ones leave room for the one that matters.
 3. One proof per offence: what is known already is not made again.
 """
 
@@ -45,7 +45,7 @@ from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip
 
 VIEWS_KEPT = 128
-OFFENCES_MAX = 64  # of one validator: who has done so much is convicted often enough
+OFFENCES_MAX = 16  # of one validator against one rule: who has done so much is convicted often enough
 _CERTIFICATES_SEEN_MAX = 256
 _PRUNE_EVERY_VIEWS = 32
 
@@ -77,7 +77,7 @@ class Detector:
         self._chain = chain
         self._statements = [_Statements() for _ in chain.validators]
         self._known: set[Offence] = set()
-        self._counts: Counter[ValidatorIndex] = Counter()
+        self._counts: Counter[tuple[ValidatorIndex, int]] = Counter()
         self._view = GENESIS_VIEW
         self._pruned_view = GENESIS_VIEW
         self._seen: OrderedDict[Hash, None] = OrderedDict()
@@ -87,13 +87,13 @@ class Detector:
 
     def knows(self, offence: Offence) -> bool:
         """Whether it is of no use to prove this offence (again)."""
-        return offence in self._known or self._counts[offence.validator] >= OFFENCES_MAX
+        return offence in self._known or self._counts[offence.validator, offence.rule] >= OFFENCES_MAX
 
     def note(self, offence: Offence) -> None:
         """A proof of it is kept."""
         if offence not in self._known:
             self._known.add(offence)
-            self._counts[offence.validator] += 1
+            self._counts[offence.validator, offence.rule] += 1
 
     def enter(self, view: View) -> None:
         """The node is in `view`: what is long past is forgotten now and then."""

@@ -6,7 +6,8 @@ Refuses to do: judge (`consensus/evidence`) or punish: that is the L1's.
 
 Invariants:
 1. A proof is checked before it is stored, stored (synced) before it is sent, and sent on once.
-2. One proof per offence and at most OFFENCES_MAX offences of a validator: what a peer can make us store is bounded.
+2. One proof per offence and at most OFFENCES_MAX offences of a validator against a rule: what a peer can make us store
+   is bounded.
 3. Checking runs in a thread, one proof after another; at most QUEUE_MAX wait, of peers QUEUE_BYTES_MAX, and what finds
    no room is dropped: who has it sends it again when the link opens.
 """

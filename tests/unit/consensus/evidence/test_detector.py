@@ -95,6 +95,14 @@ def test_one_proof_per_offence_and_as_many_offences_as_are_allowed(monkeypatch):
     assert convicted(found) == [f"E3 by validator {VOTER} at 2"]
 
 
+def test_many_offences_against_one_rule_leave_room_for_others(monkeypatch):
+    monkeypatch.setattr(detectors, "OFFENCES_MAX", 1)
+    leader = FORGE.leader(1)
+    detector = make(1, known=[Offence(rule, leader, 9) for rule in (3, 9)])
+    found = [proof for tip in (FIRST, SECOND) for proof in detector.see(FORGE.proposal(1, tip))]
+    assert convicted(found) == [f"E2 by validator {leader} at 1", f"E1 by validator {leader} at 1"]
+
+
 def test_views_far_away_are_not_remembered():
     detector = make(1_000)
     for view in (1_000 - VIEWS_KEPT - 1, 1_000 + 11, 2**63):
