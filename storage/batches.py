@@ -29,11 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from storage import segments
-from storage.boundaries import pass_boundary
+from storage import durable, segments
 from storage.database import PUTS_PER_WRITE, Database
 from storage.errors import DamagedRecord, StorageFault, fault_from, faults_mapped
-from storage.home import PRIVATE_FILE_MODE, make_directory, sync_directory, write_all
+from storage.home import make_directory, sync_directory
 from storage.keyspace import (
     BATCH_DIGEST,
     BATCH_INDEX_COMPLETE,
@@ -52,7 +51,6 @@ from storage.segments import BatchRecord, FoundRecord
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 _ENTRY = struct.Struct(">IIIHQQ")
 _PLACE = struct.Struct(">II")
 
@@ -191,17 +189,9 @@ class BatchLog:
     ) -> list[StoredBatch]:
         parts = [segments.encode_record(record, mark=self._mark, group=self._end) for record in group]
         path = self._path(self._file)
-        content = b"".join(parts)
-        half = len(content) // 2
-        pass_boundary("before an append")
         try:
-            write_all(descriptor, content[:half])
-            pass_boundary("half of an append is written")
-            write_all(descriptor, content[half:])
-            pass_boundary("an append is written, not synced")
-            pass_boundary("an append is lost", lambda: os.ftruncate(descriptor, self._end))
-            os.fdatasync(descriptor)
-            pass_boundary("an append is synced, not indexed")
+            durable.append(descriptor, path, b"".join(parts))
+            durable.sync_data(descriptor, path)
         except OSError as error:
             raise fault_from(error, f"appending to {path}") from error
         arrived_ms = arrival_ms()
@@ -228,13 +218,10 @@ class BatchLog:
         path = self._path(number)
         mark = secrets.token_bytes(segments.MARK_BYTES)
         with faults_mapped(f"beginning {path}"):
-            self._descriptor = descriptor = os.open(path, _NEW_FILE, PRIVATE_FILE_MODE)
-            pass_boundary("a segment file is empty")
-            write_all(descriptor, segments.encode_head(self._chain_id, number, mark))
-            pass_boundary("a segment file's head is not synced", lambda: os.ftruncate(descriptor, 0))
-            os.fsync(descriptor)
+            self._descriptor = descriptor = durable.create(path, os.O_EXCL | os.O_APPEND)
+            durable.append(descriptor, path, segments.encode_head(self._chain_id, number, mark))
+            durable.sync_file(descriptor, path)
         sync_directory(self._directory)
-        pass_boundary("a segment file is begun")
         self._file, self._mark, self._end = number, mark, segments.HEAD_BYTES
         return descriptor
 
@@ -267,7 +254,8 @@ class BatchLog:
                 last=number == last,
             )
             if found is None:
-                self._path(number).unlink()
+                with faults_mapped(f"removing {self._path(number)}"):
+                    durable.remove(self._path(number))
                 sync_directory(self._directory)
                 self._file = number - 1
             else:
@@ -281,8 +269,8 @@ class BatchLog:
         path = self._path(number)
         with faults_mapped(f"recovering {path}"):
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            os.ftruncate(self._descriptor, found.end)
-            os.fsync(self._descriptor)
+            durable.truncate(self._descriptor, path, found.end)
+            durable.sync_file(self._descriptor, path)
         stored = [self._found_batch(number, record) for record in found.records]
         puts = [*_index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
         for start in range(0, len(puts), PUTS_PER_WRITE):

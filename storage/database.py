@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import plyvel
 
-from storage.boundaries import pass_boundary
+from storage import durable
 from storage.errors import HomeInUse, OtherChain, OtherFormat, StorageFault, fault_from
 from storage.home import DirectoryLock, database_directory, make_directory, sync_directory
 from storage.keyspace import IDENTITY, U32, Put, checked_id
@@ -109,13 +109,11 @@ class Database:
         with self._turn:
             if self._fault is not None:
                 raise self._fault
-            pass_boundary("before a database write")
             try:
-                batch.write()
+                durable.write_database(self._path, batch.write, sync=sync)
             except (plyvel.Error, OSError) as error:
                 self._fault = fault_from(error, f"writing to {self._path}")
                 raise self._fault from error
-            pass_boundary("after a database write")
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None. Raises StorageFault if the disk fails or the stored block is damaged."""

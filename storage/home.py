@@ -14,12 +14,11 @@ import os
 from pathlib import Path
 from typing import Self
 
-from storage.boundaries import pass_boundary
+from storage import durable
+from storage.durable import PRIVATE_FILE_MODE
 from storage.errors import HomeInUse, faults_mapped
 
 LOCK_NAME = "LOCK"
-PRIVATE_DIRECTORY_MODE = 0o700
-PRIVATE_FILE_MODE = 0o600
 
 
 def database_directory(home: Path) -> Path:
@@ -66,38 +65,28 @@ def make_directory(directory: Path) -> None:
     with faults_mapped(f"making {directory}"):
         missing = [directory, *directory.parents]
         for path in reversed([path for path in missing if not path.exists()]):
-            path.mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
-            _sync_directory(path.parent)
+            durable.make_directory(path)
+            durable.sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:
     """Put the names in a directory on disk: a synced file whose name is lost is lost."""
     with faults_mapped(f"syncing the directory {directory}"):
-        _sync_directory(directory)
+        durable.sync_directory(directory)
 
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a small private file whole or not at all: a synced temporary file, renamed, then the directory synced."""
     temporary = path.with_name(path.name + ".tmp")
     with faults_mapped(f"writing {path}"):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+        descriptor = durable.create(temporary, os.O_TRUNC)
         try:
-            write_all(descriptor, content)
-            pass_boundary("a file is written, not synced", lambda: os.ftruncate(descriptor, len(content) // 2))
-            os.fsync(descriptor)
+            durable.append(descriptor, temporary, content)
+            durable.sync_file(descriptor, temporary)
         finally:
             os.close(descriptor)
-        pass_boundary("a file is synced, not renamed")
-        temporary.replace(path)
-        _sync_directory(path.parent)
-        pass_boundary("a file is renamed")
-
-
-def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte: the system may take a part and report the reason only on the next call. Raises OSError."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+        durable.replace(temporary, path)
+        durable.sync_directory(path.parent)
 
 
 def _take(descriptor: int, directory: Path) -> None:
@@ -106,11 +95,3 @@ def _take(descriptor: int, directory: Path) -> None:
     except BlockingIOError:
         text = os.pread(descriptor, 32, 0).strip()
         raise HomeInUse(directory, int(text) if text.isdigit() else None) from None
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

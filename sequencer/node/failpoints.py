@@ -10,11 +10,11 @@ Invariants:
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from sequencer.node.dying_disk import WAYS, DyingDisk
 from sequencer.node.errors import ConfigError
-from storage import boundaries
+from storage import durable
 
 FAILPOINTS = (
     "consensus_before_save",  # the safety record is ready, not written
@@ -34,23 +34,27 @@ FAILPOINTS = (
     "post_before_save",  # a commit to the L1 is signed, not written
     "post_after_save",  # synced in the intent log, not sent
     "post_after_send",  # sent to the L1, its receipt not seen
-    "disk_change",  # any moment before or after the disk changes (`storage/boundaries.py`), by its number
 )
+DISK_OPERATION = "disk_operation"  # one of what storage asks of the disk, by its number: see `dying_disk.py`
 
 
 class Failpoints:
-    """The armed points: `name` kills at the first passage, `name:7` at the seventh."""
+    """The armed points: `name` kills at the first passage, `name:7` at the seventh.
+
+    `disk_operation:7:lost` kills at the seventh operation of the disk, in that way.
+    """
 
     def __init__(self, armed: Sequence[str] = ()) -> None:
         """Raises `ConfigError` for a name that does not exist."""
         self._passages_left: dict[str, int] = {}
         for entry in armed:
-            name, _, count = entry.partition(":")
-            if name not in FAILPOINTS or (count and not count.isdecimal()):
+            name, _, rest = entry.partition(":")
+            if name == DISK_OPERATION:
+                durable.set_witness(_dying_disk(entry, rest))
+            elif name not in FAILPOINTS or (rest and not rest.isdecimal()):
                 raise ConfigError(f"there is no failpoint {entry}", [f"name or name:count, of {', '.join(FAILPOINTS)}"])
-            self._passages_left[name] = int(count or 1)
-        if "disk_change" in self._passages_left:
-            boundaries.watch(self._reach_boundary)
+            else:
+                self._passages_left[name] = int(rest or 1)
 
     def reach(self, name: str) -> None:
         """Dies here if this passage is the armed one."""
@@ -61,11 +65,10 @@ class Failpoints:
             os.kill(os.getpid(), signal.SIGKILL)
         self._passages_left[name] = left - 1
 
-    def _reach_boundary(self, name: str, undo: Callable[[], object] | None) -> None:
-        """In whatever thread changes the disk. What is not synced is lost first, as in a power cut."""
-        if self._passages_left["disk_change"] <= 1:
-            sys.stderr.write(f"sequencer: dies here: {name}\n")
-            sys.stderr.flush()
-            if undo is not None:
-                undo()
-        self.reach("disk_change")
+
+def _dying_disk(entry: str, rest: str) -> DyingDisk:
+    number, _, way = rest.partition(":")
+    for known in WAYS:
+        if number.isdecimal() and way == known:
+            return DyingDisk(int(number), known)
+    raise ConfigError(f"there is no failpoint {entry}", [f"{DISK_OPERATION}:number:way, of {', '.join(WAYS)}"])

@@ -5,8 +5,9 @@ import stat
 
 import pytest
 
+from storage.durable import write_all
 from storage.errors import HomeInUse, StorageFault
-from storage.home import LOCK_NAME, DirectoryLock, make_directory, sync_directory, write_all, write_durably
+from storage.home import LOCK_NAME, DirectoryLock, make_directory, sync_directory, write_durably
 
 
 def test_a_held_directory_is_refused_and_names_the_holder(tmp_path):
