@@ -7,7 +7,9 @@
     batch A [late at i by MS]               validator A seals a batch
     drop KIND [of view V] [from i …] [to i …] · delay KIND … by MS · deliver everything
     partition 0 1 | 2 3 · heal
+    show saves · show reports               in the trace, from here on
     i proposes in view V on QC q [by TC of j … with HIGH] [to k …]       HIGH: QC q, tip T, tip T as view v on QC q
+    i proposes in view V on a false QC q [to k …]                        its votes are nobody's
     i re-proposes tip T in view V by TC of j … with HIGH [to k …]        the TC of view V − 1: these signers, and i
     i votes for tip T in view V [to k …] · i times out in view V with HIGH [to k …] · i shows QC q [to k …]
     i shows TC V of j … with HIGH [to k …]
@@ -23,6 +25,7 @@ from dataclasses import replace
 from consensus.numbers import View
 from consensus.replica.effects import Broadcast, Effect, Send
 from consensus.replica.state import ReplicaTiming
+from consensus.signing import SIGNATURE_BYTES
 from consensus.vocabulary.certificates import QC, TC, TimeoutBody
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.tip import Tip
@@ -79,9 +82,11 @@ class Script:
                     self._disturb,
                 ),
                 (r"deliver everything", self._deliver),
+                (r"show (?P<what>saves|reports)", self._show_kind),
                 (r"partition (?P<groups>[\d |]+)", self._partition),
                 (r"heal", self._heal),
                 (rf"(?P<who>\d+) proposes in view (?P<view>\d+) on QC (?P<qc>\d+)(?: by {OF})?{TO}", self._propose),
+                (rf"(?P<who>\d+) proposes in view (?P<view>\d+) on a false QC (?P<qc>\d+){TO}", self._propose_on_false),
                 (rf"(?P<who>\d+) re-proposes (?P<tip>tip \w+) in view (?P<view>\d+) by {OF}{TO}", self._repropose),
                 (rf"(?P<who>\d+) votes for (?P<tip>tip \w+) in view (?P<view>\d+){TO}", self._vote),
                 (rf"(?P<who>\d+) times out in view (?P<view>\d+) with {HIGH}{TO}", self._time_out),
@@ -198,6 +203,13 @@ class Script:
     def _heal(self) -> None:
         self.cluster.heal()
 
+    def _show_kind(self, what: str) -> None:
+        assert self.cluster is not None
+        if what == "saves":
+            self._trace.shows_saves = True
+        else:
+            self._trace.shows_reports = True
+
     # the Byzantine
 
     def _receivers(self, to: str | None) -> list[int]:
@@ -232,6 +244,14 @@ class Script:
         number, receivers = int(view), self._receivers(to)
         salt = len(self.adversary.tips_of(number))
         tip = self.adversary.fresh_tip(number, self._qc(qc), self._tc(number - 1, of, high), salt=salt)
+        assert tip is not None, "no quorum of reports was seen"
+        self._trace.say(int(who), f"shows {self._trace.name(tip)} to {' '.join(map(str, receivers))}")
+        self.adversary.propose(number, tip, receivers)
+
+    def _propose_on_false(self, who: str, view: str, qc: str, to: str | None) -> None:
+        number, receivers, justify = int(view), self._receivers(to), self._qc(qc)
+        false = replace(justify, signatures=(bytes(SIGNATURE_BYTES),) * len(justify.signers))
+        tip = self.adversary.fresh_tip(number, false, salt=len(self.adversary.tips_of(number)))
         assert tip is not None, "no quorum of reports was seen"
         self._trace.say(int(who), f"shows {self._trace.name(tip)} to {' '.join(map(str, receivers))}")
         self.adversary.propose(number, tip, receivers)

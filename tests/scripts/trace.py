@@ -1,7 +1,7 @@
 """Turns the effects of a cluster into short, stable lines: who did what, in which order.
 
 Tips are named after the view they were made in (a second one of a view gets a letter), batches `lane:seq`. The same
-words by several nodes within one command make one line. Saves, timers and lane reports are not shown.
+words by several nodes within one command make one line. Timers are not shown; saves and lane reports only if wanted.
 """
 
 from consensus.numbers import BlockId, Digest
@@ -16,10 +16,13 @@ from consensus.replica.effects import (
     Message,
     NeedBatches,
     PeerFault,
+    Save,
     Send,
 )
+from consensus.replica.safety import SafetyRecord
 from consensus.vocabulary.certificates import QC
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
+from consensus.vocabulary.report import LaneReport
 from consensus.vocabulary.tip import Tip
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import Node
@@ -33,6 +36,8 @@ class Trace:
         self._names: dict[BlockId, str] = {}
         self._said: set[tuple[int, str]] = set()  # statements of a node that it may send many times
         self._lines: dict[str, tuple[float, list[int]]] = {}
+        self._records: dict[int, SafetyRecord] = {}
+        self.shows_saves = self.shows_reports = False
         cluster.observers.append(self._observe)
 
     def take(self) -> list[str]:
@@ -71,9 +76,37 @@ class Trace:
         text = self._text(node, effect)
         if text is not None:
             self.say(node.index, text)
+        if self.shows_reports and isinstance(effect, Send):
+            report = effect.message.report if isinstance(effect.message, Vote) else effect.message
+            if isinstance(report, LaneReport):
+                self.say(node.index, self._reported(report, effect.to))
+
+    def _reported(self, report: LaneReport, to: int) -> str:
+        """How far the report says that each lane is held."""
+        ends = [(lane, row.base_seq, row.base_seq + len(row.batches)) for lane, row in enumerate(report.lanes)]
+        held = " ".join(f"{lane}:{end}" for lane, _, end in ends if end)
+        base = " ".join(f"{lane}:{base}" for lane, base, _ in ends if base)
+        committed = f", committed up to {base}" if base else ""
+        return f"reports to {to} for view {report.view}: {held or 'nothing'}{committed}"
+
+    def _saved(self, node: Node, record: SafetyRecord) -> str | None:
+        """What a save adds to the one before."""
+        before = self._records.get(node.index)
+        self._records[node.index] = record
+        parts = []
+        if record.vote is not None and (before is None or before.voted_view < record.voted_view):
+            parts.append(f"its vote of view {record.voted_view}")
+        if record.timeout is not None and (before is None or before.timeout_view < record.timeout_view):
+            parts.append(f"its timeout of view {record.timeout_view}")
+        if record.proposal is not None and (before is None or before.proposed_view < record.proposed_view):
+            parts.append(f"its proposal of view {record.proposed_view}")
+        return "saves " + " and ".join(parts) if parts else None
 
     def _text(self, node: Node, effect: Effect) -> str | None:
         match effect:
+            case Save(record):
+                saved = self._saved(node, record)
+                return saved if self.shows_saves else None
             case Broadcast(message):
                 return self._sent(node, message, None)
             case Send(to, message):
@@ -108,9 +141,8 @@ class Trace:
         match message:
             case Proposal():
                 return self._once(node, self._proposed(message))
-            case Vote(body):
-                late = "" if body.is_fresh else f" in view {body.view}"
-                return self._once(node, f"votes for {self._name(body.block_id, body.block_view)}{late}")
+            case Vote():
+                return self._once(node, self._voted(message))
             case Timeout():
                 return self._timed_out(node, message)
             case QC(body, signers) if to is None:
@@ -127,6 +159,11 @@ class Trace:
         self._said.add((node.index, text))
         return text
 
+    def _voted(self, vote: Vote) -> str:
+        body = vote.body
+        late = "" if body.is_fresh else f" in view {body.view}"
+        return f"votes for {self._name(body.block_id, body.block_view)}{late}"
+
     def _proposed(self, proposal: Proposal) -> str:
         tip = proposal.tip
         name = self.name(tip)
@@ -140,6 +177,10 @@ class Trace:
     def _timed_out(self, node: Node, timeout: Timeout) -> str:
         body, vote = timeout.body, timeout.backup_vote
         high = self._name(body.tip_id, body.tip_view) if body.names_tip else f"QC {body.qc_view}"
-        voted = f", with its vote for {self._name(vote.body.block_id, vote.body.block_view)}" if vote else ""
+        voted = ""
+        if vote is not None:
+            is_cast = (node.index, self._voted(vote)) in self._said
+            kind = "its vote" if is_cast else "a backup vote"
+            voted = f", with {kind} for {self._name(vote.body.block_id, vote.body.block_view)}"
         text = f"times out in view {timeout.view} with {high}{voted}"
         return self._once(node, text) or f"repeats its timeout of view {timeout.view}"
