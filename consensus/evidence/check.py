@@ -20,7 +20,6 @@ from consensus.evidence.proofs import (
     Proof,
     Signed,
     SignedHeader,
-    SignedProposal,
     SignedTimeout,
     SignedTip,
     SignedVote,
@@ -35,13 +34,14 @@ from consensus.evidence.proofs import (
     rule_of,
 )
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_EPOCH, Epoch, ValidatorIndex
+from consensus.numbers import GENESIS_EPOCH, ValidatorIndex, View
 from consensus.signing import require_signature, sha256
 from consensus.validity import Validity, check_content
-from consensus.vocabulary.attestation import Attestation
+from consensus.vocabulary.attestation import Attestation, AttestationShare
 from consensus.vocabulary.batch import parse_segment, transaction_id
 from consensus.vocabulary.certificates import TimeoutBody, VoteBody
-from consensus.vocabulary.l1_batch import L1Batch
+from consensus.vocabulary.l1_batch import BatchShare, L1Batch
+from consensus.vocabulary.messages import Proposal
 from consensus.vocabulary.receipt import Receipt
 
 LANE_FORK_RULE = 7
@@ -80,123 +80,114 @@ def _require(condition: bool, why: str) -> None:
         raise InvalidObject("proves_nothing", why)
 
 
+def accused_of(proof: Proof, chain: Genesis) -> Offence:
+    """Whom a proof speaks against, and of what: a few look-ups, and nothing of it is believed yet.
+
+    Raises `InvalidObject` if there is no such validator.
+    """
+    validator, epoch, place = _name(proof, chain)
+    _require(epoch == GENESIS_EPOCH and validator < chain.validator_set.count, "no such validator")
+    return Offence(rule_of(proof), ValidatorIndex(validator), place)
+
+
+def _name(proof: Proof, chain: Genesis) -> tuple[int, int, int]:
+    """Validator, epoch and place."""
+    match proof:
+        case TwoTips(SignedTip(header)):
+            return header.author, header.epoch, header.view
+        case TwoProposals(first):
+            return _leader(chain, first.view), first.epoch, first.view
+        case TwoVotes(voter, SignedVote(vote)):
+            return voter, vote.epoch, vote.view
+        case VoteAboveTimeout(validator, _, SignedTimeout(timeout)) | TwoTimeouts(validator, SignedTimeout(timeout)):
+            return validator, timeout.epoch, timeout.view
+        case TwoAttestations(first):
+            return first.validator, first.attestation.epoch, first.attestation.height
+        case TwoBatchShares(first):
+            return first.validator, GENESIS_EPOCH, first.batch.last
+        case TwoBatches(SignedHeader(header)):
+            return header.author, header.epoch, header.seq
+        case FalseReceipt(receipt):
+            return receipt.lane, receipt.epoch, receipt.seq
+        case InvalidProposal(proposal):
+            return _leader(chain, proposal.view), proposal.epoch, proposal.view
+        case _:
+            assert_never(proof)
+
+
+def _leader(chain: Genesis, view: View) -> ValidatorIndex:
+    _require(view >= 1, "no leader")
+    return chain.validator_set.leader(view)
+
+
 def check_proof(proof: Proof, chain: Genesis) -> Offence:
     """Whom it convicts. Raises `InvalidObject` ("proves_nothing" or "bad_signature") if it convicts nobody.
 
     E1–E5 and E7 cost two signatures (0.1 ms), E6 two BLS signatures (5 ms), E8 a hash of a segment, E9 what the
     proposal costs (ms): run E6, E8 and E9 in a thread.
     """
-    judge = _Judge(chain)
-    validator, place = judge.convict(proof)
-    return Offence(rule_of(proof), validator, place)
+    offence = accused_of(proof, chain)
+    _Judge(chain, offence.validator).require_true(proof)
+    return offence
 
 
 class _Judge:
-    """One chain's keys."""
+    """One chain's keys, and the accused."""
 
-    def __init__(self, chain: Genesis) -> None:
+    def __init__(self, chain: Genesis, accused: ValidatorIndex) -> None:
         self._chain = chain
+        self._accused = accused
 
-    def convict(self, proof: Proof) -> tuple[ValidatorIndex, int]:
+    def require_true(self, proof: Proof) -> None:
+        """Raises `InvalidObject` unless the proof holds."""
         match proof:
-            case TwoTips(first, second):
-                return self._two_tips(first, second)
-            case TwoProposals(first, second):
-                return self._two_proposals(first, second)
-            case TwoVotes(voter, first, second):
-                return self._two_votes(voter, first, second)
-            case VoteAboveTimeout(validator, vote, timeout):
-                return self._vote_above_timeout(validator, vote, timeout)
-            case TwoTimeouts(signer, first, second):
-                return self._two_timeouts(signer, first, second)
+            case TwoTips(first, second) | TwoProposals(first, second) | TwoBatches(first, second):
+                self._require_contradiction(first, second)
+            case TwoVotes(_, first, second) | TwoTimeouts(_, first, second):
+                self._require_contradiction(first, second)
+            case VoteAboveTimeout(_, vote, timeout):
+                _require(vote.body.epoch == timeout.body.epoch, "two epochs")
+                _require(is_below(timeout.body, vote.body), "no contradiction")
+                self._require_signed(vote)
+                self._require_signed(timeout)
             case TwoAttestations(first, second):
-                _require(first.validator == second.validator, "two validators")
                 _require(_differ(first.attestation, second.attestation), "no contradiction")
-                first.check(self._chain)
-                second.check(self._chain)
-                return first.validator, first.attestation.height
+                self._require_shares(first, second)
             case TwoBatchShares(first, second):
-                _require(first.validator == second.validator, "two validators")
                 _require(_contradict(first.batch, second.batch), "no contradiction")
-                first.check(self._chain)
-                second.check(self._chain)
-                return first.validator, first.batch.last
-            case TwoBatches(first, second):
-                return self._two_batches(first, second)
+                self._require_shares(first, second)
             case FalseReceipt():
-                return self._false_receipt(proof)
-            case InvalidProposal():
-                return self._invalid_proposal(proof)
+                self._require_false(proof)
+            case InvalidProposal(proposal):
+                self._require_invalid(proposal)
             case _:
                 assert_never(proof)
 
-    def _require_signed(self, validator: int, statement: Signed) -> ValidatorIndex:
-        validators = self._chain.validator_set
-        _require(validator < validators.count, "unknown validator")
-        index = ValidatorIndex(validator)
-        require_signature(validators.node_public_key(index), statement.digest(self._chain), statement.signature)
-        return index
+    def _require_signed(self, statement: Signed) -> None:
+        public_key = self._chain.validator_set.node_public_key(self._accused)
+        require_signature(public_key, statement.digest(self._chain), statement.signature)
 
-    def _leader(self, epoch: Epoch, view: int) -> ValidatorIndex:
-        _require(epoch == GENESIS_EPOCH and view >= 1, "no leader")
-        return self._chain.validator_set.leader(view)  # type: ignore[arg-type]
+    def _require_contradiction(self, first: Signed, second: Signed) -> None:
+        _require(first.about == second.about, "about two things")
+        _require(first.says != second.says, "no contradiction")
+        self._require_signed(first)
+        self._require_signed(second)
 
-    def _two_tips(self, first: SignedTip, second: SignedTip) -> tuple[ValidatorIndex, int]:
-        one, other = first.header, second.header
-        _require((one.epoch, one.view, one.author) == (other.epoch, other.view, other.author), "two views or authors")
-        _require(one.id != other.id, "one tip")
-        self._require_signed(one.author, first)
-        return self._require_signed(one.author, second), one.view
+    def _require_shares(self, first: AttestationShare | BatchShare, second: AttestationShare | BatchShare) -> None:
+        _require(first.validator == second.validator, "two validators")
+        first.check(self._chain)
+        second.check(self._chain)
 
-    def _two_proposals(self, first: SignedProposal, second: SignedProposal) -> tuple[ValidatorIndex, int]:
-        _require((first.epoch, first.view) == (second.epoch, second.view), "two views")
-        _require(first.tip_id != second.tip_id, "one tip")
-        leader = self._leader(first.epoch, first.view)
-        for proposal in (first, second):
-            self._require_signed(leader, proposal)
-        return leader, first.view
-
-    def _two_votes(self, voter: int, first: SignedVote, second: SignedVote) -> tuple[ValidatorIndex, int]:
-        one, other = first.body, second.body
-        _require((one.epoch, one.view) == (other.epoch, other.view), "two views")
-        _require(one != other, "one body")
-        self._require_signed(voter, first)
-        return self._require_signed(voter, second), one.view
-
-    def _two_timeouts(self, signer: int, first: SignedTimeout, second: SignedTimeout) -> tuple[ValidatorIndex, int]:
-        one, other = first.body, second.body
-        _require((one.epoch, one.view) == (other.epoch, other.view), "two views")
-        _require(one != other, "one body")
-        self._require_signed(signer, first)
-        return self._require_signed(signer, second), one.view
-
-    def _vote_above_timeout(
-        self, validator: int, vote: SignedVote, timeout: SignedTimeout
-    ) -> tuple[ValidatorIndex, int]:
-        _require(vote.body.epoch == timeout.body.epoch, "two epochs")
-        _require(is_below(timeout.body, vote.body), "no contradiction")
-        self._require_signed(validator, vote)
-        return self._require_signed(validator, timeout), timeout.body.view
-
-    def _two_batches(self, first: SignedHeader, second: SignedHeader) -> tuple[ValidatorIndex, int]:
-        one, other = first.header, second.header
-        _require((one.epoch, one.author, one.seq) == (other.epoch, other.author, other.seq), "two places")
-        _require(one.digest != other.digest, "one batch")
-        self._require_signed(one.author, first)
-        return self._require_signed(one.author, second), one.seq
-
-    def _false_receipt(self, proof: FalseReceipt) -> tuple[ValidatorIndex, int]:
+    def _require_false(self, proof: FalseReceipt) -> None:
         receipt, header = proof.receipt, proof.batch.header
         receipt.check(self._chain)
-        place = (receipt.epoch, receipt.lane, receipt.seq)
-        _require(place == (header.epoch, header.author, header.seq), "a batch of another place")
-        self._require_signed(header.author, proof.batch)
+        _require((receipt.epoch, receipt.seq, receipt.lane) == proof.batch.about, "a batch of another place")
+        self._require_signed(proof.batch)
         if receipt.batch != header.digest:
             _require(not proof.segment and proof.place == 0, "more than is needed")
         else:
             _require(proof.place < len(receipt.items), "no such item")
             _require(not self._is_kept(receipt, proof), "the receipt is true")
-        return receipt.lane, receipt.seq
 
     def _is_kept(self, receipt: Receipt, proof: FalseReceipt) -> bool:
         """Whether the item stands in the segment where the receipt says. Raises if it is not the batch's segment."""
@@ -212,27 +203,29 @@ class _Judge:
             return False
         return transaction_id(item.namespace, item.kind, items[item.index]) == item.hash
 
-    def _invalid_proposal(self, proof: InvalidProposal) -> tuple[ValidatorIndex, int]:
+    def _require_invalid(self, proposal: Proposal) -> None:
         """All of a proposal is bound by its leader's signature: tip id, author_sig and entry by it, the rest by the id.
 
         So what does not fit the id may be an accuser's work and proves nothing; any other rule that is broken does.
         """
-        proposal = proof.proposal
-        leader = self._leader(proposal.epoch, proposal.view)
-        public_key = self._chain.validator_set.node_public_key(leader)
+        public_key = self._chain.validator_set.node_public_key(self._accused)
         require_signature(public_key, proposal.signing_digest(self._chain), proposal.leader_sig)
         check_content(proposal.tip)
         try:
             Validity(self._chain).check_proposal(proposal)
         except InvalidObject:
-            return leader, proposal.view
+            return
         raise InvalidObject("proves_nothing", "the proposal is valid")
+
+
+def reported_rank(timeout: TimeoutBody) -> tuple[int, int]:
+    """The rank that a timeout reports: (view, justify view) of its tip, (view, ∞) of a QC alone."""
+    return (timeout.tip_view, timeout.qc_view) if timeout.names_tip else (timeout.qc_view, _INFINITE_VIEW)
 
 
 def is_below(timeout: TimeoutBody, vote: VoteBody) -> bool:
     """Whether a timeout hides what its signer had voted for in that view or before (E4): rank below (b, j)."""
-    rank = (timeout.tip_view, timeout.qc_view) if timeout.names_tip else (timeout.qc_view, _INFINITE_VIEW)
-    return timeout.view >= vote.view and rank < (vote.block_view, vote.justify_view)
+    return timeout.view >= vote.view and reported_rank(timeout) < (vote.block_view, vote.justify_view)
 
 
 def _differ(one: Attestation, other: Attestation) -> bool:

@@ -7,6 +7,7 @@ Invariants:
 1. A proof holds everything that its judge needs besides the genesis, and nothing that no signature or hash covers.
 2. Of two statements the one with the smaller encoding comes first, so that one pair is one proof.
 3. A proof is bounded before it is read: by `PROOF_BYTES_MAX`, and every part by its own type.
+4. Whoever signs two statements that are about the same and say something else contradicts itself.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from consensus import limits
 from consensus.encoding import Reader, decode_whole, u8, u16, u64, variable
 from consensus.errors import DecodeError
 from consensus.genesis import Genesis
-from consensus.numbers import BlockId, Epoch, Hash, ValidatorIndex, View
+from consensus.numbers import BlockId, Digest, Epoch, Hash, ValidatorIndex, View
 from consensus.signing import SIGNATURE_BYTES, Kind
 from consensus.vocabulary.attestation import AttestationShare
 from consensus.vocabulary.batch import BatchHeader
@@ -40,6 +41,16 @@ class SignedTip:
     def encode(self) -> bytes:
         """header ‖ signature."""
         return self.header.encoded + self.signature
+
+    @property
+    def about(self) -> tuple[int, ...]:
+        """epoch, view, author."""
+        return self.header.epoch, self.header.view, self.header.author
+
+    @property
+    def says(self) -> BlockId:
+        """The tip's id."""
+        return self.header.id
 
     def digest(self, chain: Genesis) -> Hash:
         """What the author signed."""
@@ -66,6 +77,16 @@ class SignedProposal:
         """The fields in order."""
         head = u64(self.epoch) + u64(self.view)
         return head + self.tip_id + self.author_sig_hash + self.entry_hash + self.signature
+
+    @property
+    def about(self) -> tuple[int, ...]:
+        """epoch, view."""
+        return self.epoch, self.view
+
+    @property
+    def says(self) -> BlockId:
+        """The tip's id: signatures and entries may differ."""
+        return self.tip_id
 
     def digest(self, chain: Genesis) -> Hash:
         """What the leader signed."""
@@ -96,6 +117,16 @@ class SignedVote:
         """body ‖ signature."""
         return self.body.encode() + self.signature
 
+    @property
+    def about(self) -> tuple[int, ...]:
+        """epoch, view."""
+        return self.body.epoch, self.body.view
+
+    @property
+    def says(self) -> VoteBody:
+        """All of the body."""
+        return self.body
+
     def digest(self, chain: Genesis) -> Hash:
         """What the voter signed."""
         return self.body.signing_digest(chain.domain)
@@ -117,6 +148,16 @@ class SignedTimeout:
         """body ‖ signature."""
         return self.body.encode() + self.signature
 
+    @property
+    def about(self) -> tuple[int, ...]:
+        """epoch, view."""
+        return self.body.epoch, self.body.view
+
+    @property
+    def says(self) -> TimeoutBody:
+        """All of the body."""
+        return self.body
+
     def digest(self, chain: Genesis) -> Hash:
         """What the signer signed."""
         return self.body.signing_digest(chain.domain)
@@ -137,6 +178,16 @@ class SignedHeader:
     def encode(self) -> bytes:
         """header ‖ signature."""
         return self.header.encoded + self.signature
+
+    @property
+    def about(self) -> tuple[int, ...]:
+        """epoch, seq, author."""
+        return self.header.epoch, self.header.seq, self.header.author
+
+    @property
+    def says(self) -> Digest:
+        """The batch's digest."""
+        return self.header.digest
 
     def digest(self, chain: Genesis) -> Hash:
         """What the author signed."""

@@ -173,6 +173,55 @@ def test_on_another_chain_it_convicts_nobody(name):
         check_proof(EXAMPLES[name][0], OTHER_CHAIN)
 
 
+def of_another_epoch() -> dict[str, Proof]:
+    """Truly signed, of an epoch whose validators nobody here knows."""
+    epoch, voter = Epoch(1), ValidatorIndex(2)
+    first, second = two_tips()
+    leader = FORGE.leader(1)
+    tips = [replace(tip.header, epoch=epoch) for tip in (first, second)]
+    votes = [replace(tip.vote_body(View(1)), epoch=epoch) for tip in (first, second)]
+    highs = (first, FORGE.tip(2, FORGE.certify(first)), FORGE.genesis_qc)
+    timeouts = [replace(FORGE.body(4, high), epoch=epoch) for high in highs]
+    shares = [replace(attestation(label).attestation, epoch=epoch) for label in (b"1", b"2")]
+    batches = [replace(header(label)[0].header, epoch=epoch) for label in (b"1", b"2")]
+    domain = CHAIN.domain
+
+    def sign(signer: int, digest: bytes) -> bytes:
+        return node_key(signer).sign(digest)
+
+    signed_votes = [SignedVote(body, sign(2, body.signing_digest(domain))) for body in votes]
+    signed_timeouts = [SignedTimeout(body, sign(2, body.signing_digest(domain))) for body in timeouts]
+    proposals = [replace(FORGE.proposal(1, tip), epoch=epoch) for tip in (first, second)]
+    proposals = [replace(made, leader_sig=sign(leader, made.signing_digest(CHAIN))) for made in proposals]
+    return {
+        "two tips": in_order(TwoTips(*[SignedTip(made, sign(leader, made.signing_digest(CHAIN))) for made in tips])),
+        "two proposals": in_order(TwoProposals(*[signed_proposal(made) for made in proposals])),
+        "two votes": in_order(TwoVotes(voter, *signed_votes)),
+        "below a vote": VoteAboveTimeout(voter, signed_votes[0], signed_timeouts[2]),
+        "two timeouts": in_order(TwoTimeouts(voter, *signed_timeouts[:2])),
+        "two attestations": in_order(
+            TwoAttestations(
+                *[AttestationShare(body, voter, bls_key(2).sign(body.signing_digest(domain))) for body in shares]
+            )
+        ),
+        "two batches": in_order(
+            TwoBatches(
+                *[SignedHeader(made, sign(3, domain.digest(Kind.BATCH, epoch, made.digest))) for made in batches]
+            )
+        ),
+        "an invalid proposal": InvalidProposal(proposals[0]),
+    }
+
+
+OF_ANOTHER_EPOCH = of_another_epoch()
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_EPOCH)
+def test_in_another_epoch_it_convicts_nobody(name):
+    with pytest.raises(InvalidObject, match="no such validator"):
+        check_proof(OF_ANOTHER_EPOCH[name], CHAIN)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_no_byte_of_it_can_be_changed(name):
     """Whatever byte is changed, it convicts nobody, or the same one of the same: never anybody else."""
