@@ -2,7 +2,7 @@
 
     python -m tests.e2e.byzantine_validator start --home …      (as `sequencer start`)
 
-It equivocates as leader, showing one tip to half of the others and another to the rest, and gives half of them a vote
+It equivocates as leader, showing half of the others one tip first and the rest another, and gives half of them a vote
 with another body than the rest.
 """
 
@@ -73,7 +73,9 @@ class LyingDriver(ConsensusDriver):
             return
         receivers = [to] if to is not None else [peer for peer in state.members if peer != state.me]
         for place, peer in enumerate(receivers):
-            self._post_to(peer, other if (place + state.view) % 2 else message)
+            said = (other, message) if (place + state.view) % 2 else (message, other)
+            for each in said if isinstance(message, Proposal) else said[:1]:
+                self._post_to(peer, each)
 
     def _post_to(self, peer: ValidatorIndex, message: Message) -> None:
         kind, body = encode_message(message)

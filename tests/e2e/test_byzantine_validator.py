@@ -46,9 +46,9 @@ async def test_an_equivocating_leader_and_voter_is_convicted_by_everybody_and_st
 
         async def is_convicted():
             rules = [{found.offence.rule for found in await evidence_of(node)} for node in honest]
-            return all({1, 3} <= found for found in rules)
+            return all({1, 2, 3} <= found for found in rules)
 
-        await until(is_convicted, "every honest validator keeps E1 and E3")
+        await until(is_convicted, "every honest validator keeps E1, E2 and E3")
         await load.stop()
         await settle(honest, ledger, "end")
         await audit(honest, ledger)
