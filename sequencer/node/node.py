@@ -18,7 +18,7 @@ from importlib.metadata import version
 import structlog
 import trio
 
-from consensus.numbers import GENESIS_HEIGHT, Height
+from consensus.numbers import GENESIS_HEIGHT, Hash, Height
 from consensus.replica.effects import Commit, Confirm, NeedBatches
 from consensus.replica.events import Started
 from consensus.replica.replica import Replica
@@ -248,7 +248,7 @@ class Node:
             database=stores.database,
             source=self._source,
             to_replica=self._consensus.handle,
-            own_committed=lambda: self._submissions.wake(),  # noqa: PLW0108 - made later
+            own_committed=self._own_committed,
             keep_fork=self._evidence.keep_fork,
             metrics=self._metrics,
             failpoints=self._failpoints,
@@ -281,7 +281,7 @@ class Node:
             batches=stores.batches,
             progress=self._progress,
             execution_state=lambda: self._execution.state,
-            has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - made later
+            has_expired=self._has_expired,
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
         )
         self._submissions = Submissions(
@@ -355,6 +355,12 @@ class Node:
 
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)
+
+    def _own_committed(self) -> None:
+        self._submissions.wake()
+
+    def _has_expired(self, tx_hash: Hash) -> bool:
+        return self._submissions.has_expired(tx_hash)
 
     def _executed(self, execution: Execution) -> None:
         block = execution.block
