@@ -21,6 +21,7 @@ not be atomic.
 
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -132,23 +133,23 @@ class Database:
         Keys come back whole. It is a list, not an iterator: nothing stays open, and the bound is explicit.
         """
         last = _after(prefix) if stop is None else prefix + stop
-        pairs: list[Put] = []
+        found: list[Put] = self._scan(limit, start=prefix + start, stop=last, reverse=reverse)
+        return found
+
+    def list_keys(self, prefix: bytes, *, start: bytes = b"", limit: int) -> list[bytes]:
+        """Like `iterate`, of the keys alone: values that are large and not wanted are not read."""
+        found: list[bytes] = self._scan(limit, start=prefix + start, stop=_after(prefix), include_value=False)
+        return found
+
+    def _scan(self, limit: int, **options: Any) -> list[Any]:
+        """The first `limit` things that LevelDB's iterator gives."""
         if limit <= 0:
-            return pairs
+            return []
         try:
-            with (
-                self._reads,
-                self._leveldb.iterator(
-                    start=prefix + start, stop=last, reverse=reverse, verify_checksums=True
-                ) as iterator,
-            ):
-                for pair in iterator:
-                    pairs.append(pair)
-                    if len(pairs) == limit:
-                        break
+            with self._reads, self._leveldb.iterator(verify_checksums=True, **options) as iterator:
+                return list(islice(iterator, limit))
         except (plyvel.Error, OSError) as error:
             raise fault_from(error, f"reading {self._path}") from error
-        return pairs
 
     def _check_identity(self, chain_id: bytes) -> None:
         stored = self.get(IDENTITY)

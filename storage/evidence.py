@@ -41,16 +41,19 @@ class EvidenceStore:
 
     def list_after(self, offence: bytes, limit: int) -> list[StoredProof]:
         """At most `limit` proofs of offences behind this one, in their order; b"" for the first."""
-        start = offence + b"\x00" if offence else b""
-        pairs = self._database.iterate(EVIDENCE, start=start, limit=limit)
+        pairs = self._database.iterate(EVIDENCE, start=_behind(offence), limit=limit)
         return [StoredProof(_offence(key), proof) for key, proof in pairs]
 
     def list_offences(self) -> list[bytes]:
         """Every offence that a proof is kept of."""
         found: list[bytes] = []
-        while page := self.list_after(found[-1] if found else b"", _PAGE):
-            found.extend(stored.offence for stored in page)
+        while page := self._database.list_keys(EVIDENCE, start=_behind(found[-1] if found else b""), limit=_PAGE):
+            found.extend(map(_offence, page))
         return found
+
+
+def _behind(offence: bytes) -> bytes:
+    return offence + b"\x00" if offence else b""
 
 
 def _offence(key: bytes) -> bytes:

@@ -69,6 +69,16 @@ def test_iterate_reaches_the_last_key_of_a_prefix_of_ones(home):
         assert database.iterate(b"\xff", reverse=True, limit=9) == [(b"\xff\xff", b"2")]
 
 
+def test_keys_are_listed_without_their_values(home):
+    with Database.open(home, CHAIN_ID) as database:
+        database.write(
+            [(prefix + bytes([number]), b"v" * 9) for prefix in (b"ab", b"ac") for number in range(4)], sync=True
+        )
+        assert database.list_keys(b"ab", limit=9) == [b"ab" + bytes([number]) for number in range(4)]
+        assert database.list_keys(b"ab", start=b"\x02", limit=1) == [b"ab\x02"]
+        assert database.list_keys(b"ab", limit=0) == []
+
+
 def test_several_threads_write_and_read_at_once(home):
     with Database.open(home, CHAIN_ID) as database:
 

@@ -62,12 +62,19 @@ class SimulatedLevelDb:
 
     @contextmanager
     def iterator(
-        self, *, start: bytes, stop: bytes | None, reverse: bool, verify_checksums: bool
-    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        self,
+        *,
+        start: bytes,
+        stop: bytes | None,
+        verify_checksums: bool,
+        reverse: bool = False,
+        include_value: bool = True,
+    ) -> Iterator[Iterator[tuple[bytes, bytes] | bytes]]:
         first = bisect.bisect_left(self._keys, start)
         last = len(self._keys) if stop is None else bisect.bisect_left(self._keys, stop)
         places = range(last - 1, first - 1, -1) if reverse else range(first, last)
-        yield ((self._keys[place], self._values[self._keys[place]]) for place in places)
+        keys = (self._keys[place] for place in places)
+        yield ((key, self._values[key]) for key in keys) if include_value else keys
 
     def close(self) -> None:
         """The values stay: they are what the next `Database` finds."""
