@@ -7,6 +7,8 @@ Invariants:
 1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
 2. A commit is told to execution only after its puts are synced.
 3. At most FETCHES_MAX walks are under way at once.
+4. While it listens the replica has not started: nothing is signed, and what peers say is only searched for statements
+   of our own key.
 """
 
 from collections import deque
@@ -42,9 +44,11 @@ from consensus.replica.events import (
     Event,
     ProposalReceived,
     ReportReceived,
+    Started,
     TimeoutReceived,
     Timer,
     TimerFired,
+    TipReceived,
     TipsFetched,
     VoteReceived,
 )
@@ -88,6 +92,15 @@ _WORDS: dict[type[Event], str] = {
     CertificateReceived: "certificate",
 }  # all others bring tips
 
+_SAID_BY_PEERS = (
+    ProposalReceived,
+    VoteReceived,
+    TimeoutReceived,
+    ReportReceived,
+    CertificateReceived,
+    TipReceived,
+)
+
 _log = structlog.get_logger("consensus")
 
 
@@ -125,6 +138,7 @@ class ConsensusDriver:
         self._host: ValidatorHost | None = None
         self._events: deque[Event] = deque()
         self._is_stepping = False
+        self._is_listening = False
         self._deadlines: dict[Timer, float] = {}
         self._timers_changed = trio.Event()
         self._fetches, self._fetch_requests = trio.open_memory_channel[FetchTips](64)
@@ -137,14 +151,29 @@ class ConsensusDriver:
         """Gives the links; before, nothing leaves."""
         self._host = host
 
+    def listen(self) -> None:
+        """From now on, until `start`."""
+        self._is_listening = True
+
+    def start(self) -> None:
+        """The replica's first step; then what it has missed of our own parts while we listened."""
+        self._is_listening = False
+        waiting, self._events = self._events, deque()
+        self.handle(Started())
+        for event in waiting:
+            self.handle(event)
+
     def handle(self, event: Event) -> None:
         """One step. Raises `BrokenInvariant` (`KeyUsedElsewhere`), which ends the node.
 
         What an effect makes happen at once (a needed batch that is held already) is the next step, not part of this
         one: its save must not stand before ours.
         """
+        if self._is_listening and isinstance(event, _SAID_BY_PEERS):
+            self._own_key.check(event)
+            return
         self._events.append(event)
-        if self._is_stepping:
+        if self._is_stepping or self._is_listening:
             return
         self._is_stepping = True
         try:

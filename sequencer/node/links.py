@@ -9,6 +9,7 @@ Invariants:
 """
 
 import structlog
+import trio
 
 from consensus.encoding import decode_whole
 from consensus.errors import DecodeError
@@ -57,6 +58,7 @@ class Links:
         self._metrics = metrics
         self._decoders = message_decoders(chain.validator_set.count)
         self.connected: set[ValidatorIndex] = set()
+        self.heard_quorum = trio.Event()  # at some moment validators that make a quorum with us were connected
 
     def hello(self) -> bytes:
         """Who we are and how far we hold each lane."""
@@ -78,6 +80,8 @@ class Links:
         self._metrics.set(table.P2P_PEERS, len(self.connected))
         _log.info("link_opened", peer=peer)
         self._lanes.note_link_opened(validator, found.heads)
+        if self._chain.validator_set.is_quorum({*self.connected, self._index}):
+            self.heard_quorum.set()
         self._consensus.handle(PeerConnected(validator))
         self._attesting.handle(attesting_events.PeerConnected(validator))
         await self._evidence.show_all(validator)

@@ -20,7 +20,6 @@ import trio
 
 from consensus.numbers import GENESIS_HEIGHT, Hash, Height
 from consensus.replica.effects import Commit, Confirm, NeedBatches
-from consensus.replica.events import Started
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.attestation import AttestationCertificate
@@ -73,6 +72,7 @@ from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
 RECORD_NUMBER_PERIOD_S = 30
+LISTEN_MAX_S = 5
 
 _log = structlog.get_logger("node")
 
@@ -118,14 +118,15 @@ class Node:
                 self._run_record_number,
             ):
                 nursery.start_soon(task)
+            self._consensus.listen()
             self._start_cores()
+            nursery.start_soon(self._start_consensus)
             if self._settlement is not None:
                 await nursery.start(self._settlement.run)
             config = self._config
             rpc = await nursery.start(serve, self._service, RpcOptions(**config.rpc.model_dump()), self._metrics)
             application = exposition_application(self._metrics)
             metrics = await nursery.start(serve_application, application, config.metrics.host, config.metrics.port)
-            self._submissions.is_accepting = True
             _log.info(
                 "node_started",
                 pid=os.getpid(),
@@ -152,9 +153,16 @@ class Node:
             await trio.sleep(RECORD_NUMBER_PERIOD_S)
             await trio.to_thread.run_sync(number.rise)
 
+    async def _start_consensus(self) -> None:
+        """A restarted validator first hears what others hold of it: it signs nothing if its record is an older copy."""
+        if self._loaded is not None and self._validator.genesis.validator_set.count > 1:
+            with trio.move_on_after(LISTEN_MAX_S):
+                await self._links.heard_quorum.wait()
+        self._consensus.start()
+        self._submissions.is_accepting = True
+
     def _start_cores(self) -> None:
-        """The first events: what the disk gave back is told to execution and attestation again."""
-        self._consensus.handle(Started())
+        """What the disk gave back is told to lanes, execution and attestation again."""
         self._lanes.start()
         self._execution.note_recovered(self._progress.final_height)
         self._attesting.recover(self._execution.state.height)
@@ -257,7 +265,7 @@ class Node:
     def _build_clients(self, replica: Replica) -> None:
         config, stores, chain = self._config, self._stores, self._validator.genesis
         index = self._validator.index
-        links = Links(
+        self._links = links = Links(
             chain=chain,
             index=index,
             consensus=self._consensus,

@@ -71,8 +71,8 @@ async def test_an_older_copy_is_refused_with_the_remedy(make_network, tmp_path, 
     assert "Traceback" not in said
     await until_higher(others, await final_heights(others))
 
-    if "keys" not in names:  # it was refused before it signed anything: the remedy is enough
-        put_back(victim, tmp_path / "newest", "data")
+    if sealing:  # it was stopped before it signed anything: the remedy is enough
+        put_back(victim, tmp_path / "newest", "data", "keys")
         victim.start()
         await network.until_ready()
         others.append(victim)
