@@ -11,9 +11,11 @@ from sequencer.node.failpoints import Failpoints
 from sequencer.node.outbox import Outbox
 from sequencer.telemetry.metrics import Metrics
 
+PATIENCE_S = 5  # a failed test ends when the thread that writes does
+
 
 class SlowDisk:
-    """A database whose synced writes end when they are let go."""
+    """A database whose synced writes end when they are let go; nobody can wait for them for ever."""
 
     def __init__(self):
         self.written = []
@@ -21,7 +23,7 @@ class SlowDisk:
 
     def write(self, puts, deletes=(), *, sync):
         assert sync
-        self.go.acquire()
+        assert self.go.acquire(timeout=PATIENCE_S)
         self.written.append(list(puts))
 
 
