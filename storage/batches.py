@@ -16,6 +16,8 @@ Invariants:
    met by a read. Nothing is skipped.
 4. After a failed write the log refuses every later one: an fsync that failed once may report success the next time.
 5. A digest is stored once; several digests of one (author, seq) are all kept: the other fork may be the ordered one.
+6. The oldest files can be pruned. What is still needed of one is appended again before; its index entries go, synced,
+   before the file does. A read that meets this looks again.
 
 Threads: appends take turns; reads run beside them.
 """
@@ -35,6 +37,7 @@ from storage.errors import DamagedRecord, StorageFault, fault_from, faults_mappe
 from storage.home import make_directory, sync_directory
 from storage.keyspace import (
     BATCH_DIGEST,
+    BATCH_FIRST_FILE,
     BATCH_INDEX_COMPLETE,
     BATCH_LANE,
     BATCH_SYNCED_END,
@@ -80,6 +83,7 @@ class BatchLog:
         self._fault: StorageFault | None = None
         self._descriptor: int | None = None
         self._file = 0
+        self._first_file = 1  # all earlier ones are pruned
         self._mark = b""
         self._end = 0
         self._incomplete: list[StoredBatch] = []  # entries of the current file, to be written again when it is closed
@@ -138,7 +142,14 @@ class BatchLog:
     def read(self, digest: bytes) -> bytes | None:
         """The bytes of a batch as received, or None if it is not held. Raises DamagedRecord or StorageFault."""
         stored = self.find(digest)
-        return None if stored is None else self.read_stored(stored)
+        while stored is not None:
+            try:
+                return self.read_stored(stored)
+            except StorageFault:
+                before, stored = stored, self.find(digest)
+                if stored == before:
+                    raise
+        return None
 
     def read_stored(self, stored: StoredBatch) -> bytes:
         """The bytes of a held batch, checked against checksum and index. Raises DamagedRecord or StorageFault."""
@@ -158,14 +169,68 @@ class BatchLog:
     def list_lane(self, author: int, from_seq: int, limit: int) -> Sequence[StoredBatch]:
         """At most `limit` held batches of a lane with seq ≥ from_seq, by seq, then digest; forks stand side by side."""
         start = lane_position(author, from_seq)
-        pairs = self._database.iterate(BATCH_LANE + start[:2], start=start[2:], limit=limit)
-        return [self._indexed(decode_lane_key(key)[2]) for key, _ in pairs]
+        keys = self._database.list_keys(BATCH_LANE + start[:2], start=start[2:], limit=limit)
+        return [stored for key in keys if (stored := self._indexed(key)) is not None]
 
-    def _indexed(self, digest: bytes) -> StoredBatch:
+    def _indexed(self, key: bytes) -> StoredBatch | None:
+        """None if it was pruned since the key was read."""
+        digest = decode_lane_key(key)[2]
         stored = self.find(digest)
-        if stored is None:
+        if stored is None and self._database.get(key) is not None:
             raise StorageFault(f"the index of lanes names batch {digest.hex()}, the index of digests does not know it")
         return stored
+
+    def prune_oldest(self, is_needed: Callable[[int, int], bool]) -> int | None:
+        """Remove the oldest file if it is closed; returns the bytes that were freed, None if nothing was done.
+
+        `is_needed(author, seq)`: such batches are appended again, with their arrival times. A file of which they are
+        more than a quarter is left alone. Reads the file; run it in a thread. Raises DiskFull or StorageFault.
+        """
+        number = self._first_file
+        if number >= self._file:
+            return None
+        path = self._path(number)
+        found = segments.scan(path, chain_id=self._chain_id, number=number, synced_end=0, last=False)
+        records = found.records if found is not None else ()
+        needed = [record for record in records if is_needed(record.author, record.seq)]
+        if 4 * sum(record.length for record in needed) > sum(record.length for record in records):
+            return None
+        self._append_again([batch for record in needed if (batch := self.find(record.digest)) is not None])
+        kept = {record.digest for record in needed}
+        self._forget([self._found_batch(number, record) for record in records if record.digest not in kept])
+        size = path.stat().st_size
+        self._database.write([(BATCH_FIRST_FILE, U32.pack(number + 1))], sync=True)
+        self._first_file = number + 1
+        self._remove_file(number)
+        return size
+
+    def _append_again(self, batches: Sequence[StoredBatch]) -> None:
+        with self._turn:
+            if self._fault is not None:
+                raise self._fault
+            try:
+                for stored in batches:
+                    if stored.file == self._first_file:
+                        self._append_copy(stored)
+            except StorageFault as fault:
+                self._fault = fault
+                raise
+
+    def _append_copy(self, stored: StoredBatch) -> None:
+        batch = self.read_stored(stored)
+        record = BatchRecord(stored.author, stored.seq, stored.digest, stored.arrival_ms, batch)
+        self._append_group(self._file_for([record]), [record], lambda: stored.arrival_ms)
+
+    def _forget(self, batches: Sequence[StoredBatch]) -> None:
+        """Takes index entries away, synced: no entry outlives the bytes."""
+        keys = [key for key, _ in _index_puts(batches)]
+        for start in range(0, len(keys), PUTS_PER_WRITE):
+            self._database.write((), keys[start : start + PUTS_PER_WRITE], sync=True)
+
+    def _remove_file(self, number: int) -> None:
+        with faults_mapped(f"removing {self._path(number)}"):
+            durable.remove(self._path(number))
+        sync_directory(self._directory)
 
     def _file_for(self, fresh: list[BatchRecord]) -> int:
         """The current file's descriptor, or a new file's if none of these records fits; an empty file takes any one."""
@@ -240,8 +305,10 @@ class BatchLog:
     def _recover(self) -> None:
         numbers = self._file_numbers()
         complete, (synced_file, synced_end) = self._load_marks()
+        for number in sorted(number for number in numbers if number < self._first_file):
+            self._remove_file(number)
         last = max(numbers, default=0)
-        missing = set(range(1, max(last, complete - 1, synced_file) + 1)) - numbers
+        missing = set(range(self._first_file, max(last, complete - 1, synced_file) + 1)) - numbers
         if missing:
             raise StorageFault(f"segment file {self._path(min(missing))} is missing; restore it from a copy")
         self._file = last
@@ -254,9 +321,7 @@ class BatchLog:
                 last=number == last,
             )
             if found is None:
-                with faults_mapped(f"removing {self._path(number)}"):
-                    durable.remove(self._path(number))
-                sync_directory(self._directory)
+                self._remove_file(number)
                 self._file = number - 1
             else:
                 self._adopt(number, found)
@@ -291,10 +356,12 @@ class BatchLog:
         return numbers
 
     def _load_marks(self) -> tuple[int, tuple[int, int]]:
-        """The first file whose index may be incomplete; the (file, offset) before which all is known to be synced."""
+        """Notes the first file; the first with a doubtful index; the (file, offset) up to which all is synced."""
         complete = self._database.get(BATCH_INDEX_COMPLETE)
         synced = self._database.get(BATCH_SYNCED_END)
+        first_file = self._database.get(BATCH_FIRST_FILE)
         try:
+            (self._first_file,) = (1,) if first_file is None else U32.unpack(first_file)
             (first,) = (1,) if complete is None else U32.unpack(complete)
             file, offset = (0, 0) if synced is None else _PLACE.unpack(synced)
         except struct.error:

@@ -13,12 +13,14 @@ from storage.database import Database
 from storage.errors import StorageFault
 from storage.keyspace import (
     CERTIFICATE,
+    CHECKPOINT,
     EXECUTED_BLOCK,
     EXECUTION_STATE,
     LEAVES_RECORD,
     NAMESPACE_BLOCK,
     NAMESPACE_HEIGHT,
     OWN_ATTESTATION,
+    U32,
     U64,
     Puts,
     decode_height_key,
@@ -81,6 +83,11 @@ class BlockStore:
         return [(height_key(LEAVES_RECORD, height), record)]
 
     @staticmethod
+    def checkpoint_puts(certificate: bytes, state: bytes) -> Puts:
+        """Replace the newest checkpoint: the encoded state after an attested height, and its encoded certificate."""
+        return [(CHECKPOINT, U32.pack(len(certificate)) + certificate + state)]
+
+    @staticmethod
     def own_attestation_puts(height: int, attestation: bytes) -> Puts:
         """Keep this validator's own signed attestation of a height; must be synced before it is sent."""
         return [(height_key(OWN_ATTESTATION, height), attestation)]
@@ -128,6 +135,15 @@ class BlockStore:
         if len(value) < U64.size:
             raise StorageFault("the execution state is unreadable: the database is damaged")
         return ExecutionState(decode_u64(value[: U64.size]), value[U64.size :])
+
+    def load_checkpoint(self) -> tuple[bytes, bytes] | None:
+        """The newest checkpoint's certificate and state, or None before the first. Raises StorageFault."""
+        value = self._database.get(CHECKPOINT)
+        if value is None:
+            return None
+        if len(value) < U32.size or (length := U32.unpack_from(value)[0]) > len(value) - U32.size:
+            raise StorageFault("the newest checkpoint is unreadable: the database is damaged")
+        return value[U32.size : U32.size + length], value[U32.size + length :]
 
     def load_certificate(self, height: int) -> bytes | None:
         """The encoded attestation certificate of exactly this height, or None: not every height is attested."""

@@ -1,10 +1,11 @@
 """The consensus chain on disk: tips, the certificates of blocks, what is committed, and the proof of each commit.
 
-Makes puts and loads; it does not write. Nothing is pruned here except tips that lost, by id and on request.
+Makes puts and loads; it does not write. Tips are forgotten by id and on request: those that lost, and pruned ones.
 
 Invariants, kept by a caller that writes the puts of a commit in one synced write, in order of height:
 1. A committed height has one block id, and that id has that height.
-2. Committed heights have no gaps from the first one stored on.
+2. Committed heights have no gaps above the prunable height. At and below it tips may be missing, and after a start from
+   a checkpoint everything; commits and their proofs are not pruned.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from storage.keyspace import (
     CHAIN_PROOF,
     CHAIN_QC,
     CHAIN_TIP,
+    PRUNABLE,
+    PRUNED,
     U32,
     Puts,
     checked_id,
@@ -59,7 +62,7 @@ class ChainStore:
 
     @staticmethod
     def tip_deletes(block_ids: Iterable[bytes]) -> list[bytes]:
-        """Forget tips that lost, and the QCs of their blocks. Never call it with a committed id."""
+        """Forget tips that lost or are pruned, and the QCs of their blocks. Never call it with an id above those."""
         return [id_key(prefix, block_id) for block_id in block_ids for prefix in (CHAIN_TIP, CHAIN_QC)]
 
     @staticmethod
@@ -80,6 +83,24 @@ class ChainStore:
         """Keep what proves the commit of a height to a light client."""
         value = U32.pack(len(proof.first_qc)) + proof.first_qc + proof.second_qc
         return [(height_key(CHAIN_PROOF, height), value)]
+
+    @staticmethod
+    def prunable_puts(height: int) -> Puts:
+        """Note, synced and before anything goes, that tips and batches up to a height may be missing."""
+        return [(PRUNABLE, encode_u64(height))]
+
+    @staticmethod
+    def pruned_puts(height: int) -> Puts:
+        """Note that the tips up to a height are gone; belongs in the write that takes the last of them away."""
+        return [(PRUNED, encode_u64(height))]
+
+    def load_prunable_height(self) -> int:
+        """At and below it tips and batches may be missing; 0 if nothing is."""
+        return decode_u64(self._database.get(PRUNABLE) or bytes(8))
+
+    def load_pruned_height(self) -> int:
+        """At and below it tips are gone; 0 if none are."""
+        return decode_u64(self._database.get(PRUNED) or bytes(8))
 
     def load_tip(self, block_id: bytes) -> bytes | None:
         """The encoded tip, or None."""
@@ -107,10 +128,14 @@ class ChainStore:
         pairs = self._database.iterate(CHAIN_HEIGHT, reverse=True, limit=1)
         return _committed(*pairs[0]) if pairs else None
 
-    def list_committed(self, from_height: int, limit: int) -> list[Committed]:
-        """At most `limit` commits with height ≥ from_height, upwards. Raises StorageFault at a gap."""
+    def list_from(self, from_height: int, limit: int) -> list[Committed]:
+        """At most `limit` commits with height ≥ from_height, upwards, below a checkpoint perhaps with gaps."""
         pairs = self._database.iterate(CHAIN_HEIGHT, start=encode_u64(from_height), limit=limit)
-        commits = [_committed(key, value) for key, value in pairs]
+        return [_committed(key, value) for key, value in pairs]
+
+    def list_committed(self, from_height: int, limit: int) -> list[Committed]:
+        """Like `list_from`; raises StorageFault at a gap."""
+        commits = self.list_from(from_height, limit)
         for before, after in pairwise(commits):
             if after.height != before.height + 1:
                 raise StorageFault(f"no block is committed at height {before.height + 1}: the database is damaged")

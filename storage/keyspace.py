@@ -14,15 +14,19 @@ crc32 u32 ‖ bytes; everything else called a record is exactly the bytes handed
     bl author u16, seq u64, digest empty                                                                  batches
     be                             file u32, offset u32: all before it has been synced                    batches
     bc                             file u32: the index of all earlier files is durable                    batches
+    bf                             file u32: all earlier files are pruned                                 batches
     ct id                          tip record                                                             chain
     ch height u64                  id of the block committed at this height                               chain
     ci id                          height u64 at which the block was committed                            chain
     cq id                          record of a QC that certifies the block                                chain
     cp height u64                  length u32, first QC record, second QC record                          chain
+    pa height u64                  at and below it tips and batches may be pruned                         chain
+    pd height u64                  at and below it tips are pruned                                        chain
     eb height u64                  executed block record                                                  blocks
     en namespace u64, index u64    namespace block record                                                 blocks
     eh namespace u64, height u64   index u64 of the namespace block made at this height                   blocks
     es                             height u64, record of the execution state after it                     blocks
+    ek                             length u32, attestation certificate record, execution state record     blocks
     ac height u64                  attestation certificate record                                         blocks
     ao height u64                  own attestation record                                                 blocks
     al height u64                  record of the namespace leaves at an attested height                   blocks
@@ -63,15 +67,19 @@ BATCH_DIGEST = b"bd"
 BATCH_LANE = b"bl"
 BATCH_SYNCED_END = b"be"
 BATCH_INDEX_COMPLETE = b"bc"
+BATCH_FIRST_FILE = b"bf"
 CHAIN_TIP = b"ct"
 CHAIN_HEIGHT = b"ch"
 CHAIN_ID_HEIGHT = b"ci"
 CHAIN_QC = b"cq"
 CHAIN_PROOF = b"cp"
+PRUNABLE = b"pa"
+PRUNED = b"pd"
 EXECUTED_BLOCK = b"eb"
 NAMESPACE_BLOCK = b"en"
 NAMESPACE_HEIGHT = b"eh"
 EXECUTION_STATE = b"es"
+CHECKPOINT = b"ek"
 CERTIFICATE = b"ac"
 OWN_ATTESTATION = b"ao"
 LEAVES_RECORD = b"al"
