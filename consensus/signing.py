@@ -43,6 +43,7 @@ class Kind(IntEnum):
     # hashes of structures that nobody signs
     NAMESPACE_BLOCK = 64
     L1_BATCH = 65
+    ORDER_STATE = 66
 
 
 def sha256(data: bytes) -> Hash:

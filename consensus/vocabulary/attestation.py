@@ -20,7 +20,11 @@ ATTESTATION_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """The roots after executing everything up to `height`. `state_root` and `aux_root` are zeros until used."""
+    """The roots after executing everything up to `height`.
+
+    `aux_root` is the hash of how far the lanes are ordered (`ExecutionState.order_root`): with it a node can start from
+    here. `state_root` is zeros until used.
+    """
 
     epoch: Epoch
     height: Height

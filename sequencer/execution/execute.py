@@ -16,12 +16,20 @@ Invariants:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consensus.errors import BrokenInvariant
 from consensus.genesis import Genesis
 from consensus.merkle import merkle_root
-from consensus.numbers import ZERO_HASH, Digest, Hash, NamespaceId, NamespaceIndex, Seq, ValidatorIndex
+from consensus.numbers import (
+    GENESIS_EPOCH,
+    ZERO_HASH,
+    Digest,
+    NamespaceId,
+    NamespaceIndex,
+    Seq,
+    ValidatorIndex,
+)
 from consensus.ordering.effective import Effective, OrderedBatch, order_block
 from consensus.signing import SIGNATURE_BYTES
 from consensus.vocabulary.anchor import Anchor
@@ -32,7 +40,7 @@ from consensus.vocabulary.tip import Header, Tip
 from sequencer.execution.attested import Attested, due_attestation, is_open_after
 from sequencer.execution.blocks import ClosedLane, Dropped, ExecutedBlock, ExecutedNamespace, Run
 from sequencer.execution.errors import MissingBatch
-from sequencer.execution.namespaces import LeavesRecord, NamespaceHead, NamespaceHeads
+from sequencer.execution.namespaces import LeavesRecord, NamespaceHead
 from sequencer.execution.state import ExecutionState, execution_start
 
 
@@ -47,11 +55,16 @@ class OrderedTip:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The result of one height. `record` is stored under the attested height that the block makes due, if any."""
+    """The result of one height.
+
+    `attested` is the state after the height that became due for attestation, if one did: this one or its parent.
+    `record` is stored under that height.
+    """
 
     state: ExecutionState
     block: ExecutedBlock
     record: LeavesRecord | None
+    attested: ExecutionState | None
 
 
 @dataclass(slots=True)
@@ -147,21 +160,24 @@ class Executor:
             is_empty=not executed,
             attest_ms=self._chain.parameters.attest_ms,
         )
-        attestation = _attestation(due, state, header, heads)
-        progress, record = state.progress.with_changes(newer), None
-        if attestation is not None:
-            progress, record = progress.record(attestation.height, heads)
+        after = ExecutionState(
+            header.height,
+            ordered.tip.id,
+            header.ts_ms,
+            ordered.effective,
+            tuple(sorted((*state.closed_lanes, *contents.closed), key=lambda closed: closed.lane)),
+            heads,
+            is_open_after(due, is_empty=not executed),
+            state.progress.with_changes(newer),
+        )
+        attested = {Attested.BLOCK: after, Attested.PARENT: state}.get(due)
+        attestation, record = None, None
+        if attested is not None:
+            attestation = self._attestation(attested)
+            progress, record = after.progress.record(attested.height, heads)
+            after = replace(after, progress=progress)
         return Execution(
-            ExecutionState(
-                header.height,
-                ordered.tip.id,
-                header.ts_ms,
-                ordered.effective,
-                tuple(sorted((*state.closed_lanes, *contents.closed), key=lambda closed: closed.lane)),
-                heads,
-                is_open_after(due, is_empty=not executed),
-                progress,
-            ),
+            after,
             ExecutedBlock(
                 header.height,
                 ordered.tip.id,
@@ -176,7 +192,13 @@ class Executor:
                 attestation,
             ),
             record,
+            attested,
         )
+
+    def _attestation(self, state: ExecutionState) -> Attestation:
+        epoch = GENESIS_EPOCH
+        order_root = state.order_root(self._chain.domain)
+        return Attestation(epoch, state.height, state.block_id, state.namespaces.root, aux_root=order_root)
 
     def _gather(self, state: ExecutionState, ordered: OrderedTip, batches: Mapping[Digest, Batch]) -> _Contents:
         contents = _Contents(self._chain.parameters.tx_bytes_max, self._registered)
@@ -218,13 +240,3 @@ class Executor:
 def _chains(batch: Batch, lane: ValidatorIndex, seq: Seq, last_digest: Digest) -> bool:
     header = batch.header
     return header.author == lane and header.seq == seq and header.prev_digest == last_digest
-
-
-def _attestation(due: Attested, state: ExecutionState, header: Header, heads: NamespaceHeads) -> Attestation | None:
-    """The attestation that became due. An empty block leaves its parent's heads, hence its roots, as they were."""
-    root: Hash = heads.root
-    if due is Attested.BLOCK:
-        return Attestation(header.epoch, header.height, header.id, root)
-    if due is Attested.PARENT:
-        return Attestation(header.epoch, state.height, state.block_id, root)
-    return None

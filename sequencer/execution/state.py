@@ -5,7 +5,8 @@ Refuses to do: change: `execute.py` makes the next one.
 
 Invariants:
 1. Executing from a decoded snapshot gives the same bytes as executing on.
-2. The last ordered digest of a lane is the effective cut's; a closed lane stays closed until the epoch ends.
+2. `block_id`, the heads' root and `order_root` bind all of it but `progress`, which decides only what is stored.
+3. The last ordered digest of a lane is the effective cut's; a closed lane stays closed until the epoch ends.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from consensus import limits
 from consensus.encoding import Reader, decode_whole, sequence, u8, u64
 from consensus.errors import DecodeError
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_HEIGHT, BlockId, Digest, Height, Milliseconds, Seq
+from consensus.numbers import GENESIS_HEIGHT, BlockId, Digest, Hash, Height, Milliseconds, Seq
 from consensus.ordering.cut import LanePosition
 from consensus.ordering.effective import Effective, effective_start
+from consensus.signing import Domain, Kind
 from consensus.vocabulary.anchor import Anchor
 from consensus.vocabulary.certificates import genesis_qc
 from consensus.vocabulary.report import read_time
@@ -40,21 +42,33 @@ class ExecutionState:
     progress: RecordProgress
 
     def encode(self) -> bytes:
-        """version ‖ the fields in order."""
+        """version ‖ height ‖ block id ‖ time ‖ order ‖ heads ‖ progress."""
         return b"".join(
             (
                 u8(STATE_VERSION),
                 u64(self.height),
                 self.block_id,
                 u64(self.ts_ms),
-                sequence([u64(position.seq) + position.digest for position in self.effective.cut]),
-                self.effective.anchor.encode(),
-                sequence([closed.encode() for closed in self.closed_lanes]),
+                self._encode_order(),
                 self.namespaces.encode(),
-                u8(self.is_open),
                 self.progress.encode(),
             )
         )
+
+    def _encode_order(self) -> bytes:
+        return (
+            sequence([u64(position.seq) + position.digest for position in self.effective.cut])
+            + self.effective.anchor.encode()
+            + sequence([closed.encode() for closed in self.closed_lanes])
+            + u8(self.is_open)
+        )
+
+    def order_root(self, domain: Domain) -> Hash:
+        """What an attestation carries as `aux_root`, for whoever starts from here; no header says it.
+
+        It is the hash of how far every lane is ordered, the newest L1 anchor, which lanes are closed, and `is_open`.
+        """
+        return domain.hash_unsigned(Kind.ORDER_STATE, self._encode_order())
 
     @staticmethod
     def decode(data: bytes) -> "ExecutionState":
@@ -65,16 +79,11 @@ class ExecutionState:
 def _read_state(reader: Reader) -> ExecutionState:
     if reader.u8() != STATE_VERSION:
         raise DecodeError("unknown version of the execution state")
-    return ExecutionState(
-        Height(reader.u64()),
-        BlockId(reader.fixed(32)),
-        read_time(reader),
-        Effective(reader.sequence(limits.VALIDATORS_MAX, _read_position), Anchor.decode(reader)),
-        reader.sequence(limits.VALIDATORS_MAX, ClosedLane.decode),
-        NamespaceHeads.decode(reader),
-        reader.flag(),
-        RecordProgress.decode(reader),
-    )
+    height, block_id, ts_ms = Height(reader.u64()), BlockId(reader.fixed(32)), read_time(reader)
+    effective = Effective(reader.sequence(limits.VALIDATORS_MAX, _read_position), Anchor.decode(reader))
+    closed_lanes, is_open = reader.sequence(limits.VALIDATORS_MAX, ClosedLane.decode), reader.flag()
+    heads, progress = NamespaceHeads.decode(reader), RecordProgress.decode(reader)
+    return ExecutionState(height, block_id, ts_ms, effective, closed_lanes, heads, is_open, progress)
 
 
 def _read_position(reader: Reader) -> LanePosition:
