@@ -32,6 +32,7 @@ from sequencer.node.unposted import Unposted
 from sequencer.settlement.poster import Sealing
 from sequencer.telemetry.metrics import Metrics
 from storage.blocks import BlockStore
+from storage.chain import ChainStore
 from storage.database import Database
 from tests.committed_chain import certify, on_l1
 from tests.committee import Committee
@@ -133,7 +134,7 @@ class SettlingNode:
         self.looks = 0
         self.client = MemoryL1Client(l1)
         self.inbox = Inbox(self.client, INBOX)
-        self.reader = RangeReader(self.chain, BlockStore(self.database), stored.source)
+        self.reader = RangeReader(self.chain, ChainStore(self.database), BlockStore(self.database), stored.source)
         self.unposted = Unposted(self.reader, self.progress)
         self.follower = self._follower()
         self.sharing = self.sharing_of(self.index, self.database)

@@ -10,6 +10,7 @@ from consensus.numbers import Height, View
 from consensus.ordering.cut import determine_cut
 from consensus.replica.tree import TipTree
 from consensus.vocabulary.certificates import QC
+from sequencer.execution.blocks import ExecutedBlock
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.chain_views import ChainViews
 from sequencer.node.progress import Progress
@@ -17,6 +18,7 @@ from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
+from storage.keyspace import BATCH_DIGEST, NAMESPACE_BLOCK, id_key, namespace_key
 from storage.segments import BatchRecord
 from tests.chain_run import ChainRun
 
@@ -96,6 +98,19 @@ class StoredChain:
         self.database.write(puts, sync=False)
         return block
 
+    def prune(self, up_to):
+        """Takes away the batches of the blocks up to a height, as pruning does."""
+        self.database.write(ChainStore.prunable_puts(up_to), sync=False)
+        for height in range(1, up_to + 1):
+            block = ExecutedBlock.decode(self.blocks.load_executed_block(height))
+            digests = {run.digest for namespace in block.namespaces for run in namespace.runs}
+            self.database.write((), [id_key(BATCH_DIGEST, digest) for digest in digests], sync=False)
+
+    def forget_namespace_blocks(self, namespace, up_to):
+        """As if the node had begun at a checkpoint after them."""
+        keys = [namespace_key(NAMESPACE_BLOCK, namespace, index) for index in range(up_to + 1)]
+        self.database.write((), keys, sync=False)
+
     def certify(self, height):
         certificate = self.run.certificate(height)
         self.database.write(self.blocks.certificate_puts(height, certificate.encode()), sync=False)
@@ -110,6 +125,7 @@ class StoredChain:
         height = self.run.state.height
         ends = tuple(end.seq for end in self.run.state.effective.cut)
         return ChainViews(
+            heads=lambda: self.run.state.namespaces,
             chain=self.chain,
             replica=self.replica,
             store=ChainStore(self.database),

@@ -18,6 +18,7 @@ import typer
 
 from sequencer.cli import (
     batch,
+    checkpoint,
     config,
     derive,
     devnet,
@@ -62,6 +63,7 @@ app.add_typer(namespace.app, name="namespace")
 app.add_typer(validators.app, name="validators")
 app.add_typer(batch.app, name="batch")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(peers.app, name="peers")
 app.command("derive")(derive.derive)
 app.command("version")(version_noun.version)

@@ -1,6 +1,6 @@
 """The chain a node is on, as it tells it: the genesis and the validators.
 
-Responsible for: the JSON shapes of both.
+Responsible for: the JSON shapes of both, and of a checkpoint.
 Refuses to do: trust. A genesis read here belongs to the chain id that is its own hash; whether that is the chain the
 caller means, only the caller knows: pass the id.
 
@@ -9,9 +9,11 @@ Invariants:
 2. A stake is a JSON number up to 2^53−1, else a `0x` hex string, as a namespace is.
 """
 
+from dataclasses import dataclass
+
 from consensus.errors import DecodeError, GenesisError
 from consensus.genesis import Genesis
-from consensus.numbers import Epoch, NamespaceId, Stake
+from consensus.numbers import BlockId, Epoch, Height, NamespaceId, Stake
 from consensus.signing import PUBLIC_KEY_BYTES
 from consensus.validators import Validator, ValidatorSet
 from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
@@ -36,6 +38,30 @@ def validators_to_json(epoch: Epoch, validators: ValidatorSet) -> JsonObject:
             for index, validator in enumerate(validators.validators)
         ],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointView:
+    """What a node may start from: a height, its block and the encoded checkpoint, none of it verified."""
+
+    height: Height
+    block_id: BlockId
+    data: bytes
+
+
+def checkpoint_to_json(checkpoint: CheckpointView) -> JsonObject:
+    """The documented shape."""
+    return {
+        "height": checkpoint.height,
+        "block_id": to_hex(checkpoint.block_id),
+        "data": to_hex(checkpoint.data),
+    }
+
+
+def checkpoint_from_json(value: object) -> CheckpointView:
+    """The inverse of `checkpoint_to_json`."""
+    fields = Fields(value, "checkpoint")
+    return CheckpointView(Height(fields.number("height")), BlockId(fields.hash("block_id")), fields.data("data"))
 
 
 def _stake_to_json(stake: int) -> int | str:

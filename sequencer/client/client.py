@@ -27,7 +27,7 @@ from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.batch import KIND_OPEN, frame_items, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
-from sequencer.client.chain_view import chain_from_json, validators_from_json
+from sequencer.client.chain_view import CheckpointView, chain_from_json, checkpoint_from_json, validators_from_json
 from sequencer.client.errors import MalformedAnswer, StatusNotReached, UnprovedAnswer
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
@@ -280,6 +280,10 @@ class SequencerClient:
         """A page of proofs of validators' faults; judge each with `consensus.evidence.check.check_proof`."""
         answer = _list_of(evidence_from_json)
         return await self._call("seq_getEvidence", answer, after=to_hex(after), count=count)
+
+    async def checkpoint(self) -> CheckpointView | None:
+        """The node's newest checkpoint; judge it with `Checkpoint.check`. None before the first."""
+        return await self._call("seq_getCheckpoint", _optional(checkpoint_from_json))
 
     async def validators(self, epoch: Epoch = GENESIS_EPOCH) -> tuple[Validator, ...] | None:
         """The validators of an epoch by index; None if there is no such epoch yet."""

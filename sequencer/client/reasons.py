@@ -50,6 +50,7 @@ TABLE = (
     Reason("answer_too_large", LIMIT_EXCEEDED, 400, "The answer is above its bound; ask for less at once."),
     Reason("unknown_namespace", UNKNOWN_NAMESPACE, 404, "The namespace is not registered; see `seq_listNamespaces`."),
     Reason("unknown_batch", INVALID_PARAMETERS, 404, "No L1 batch of this number is held here; see `seq_getBatch`."),
+    Reason("pruned", RESOURCE_UNAVAILABLE, 410, "This node does not keep it any more; ask one that keeps everything."),
     Reason("quota", FULL, 429, "The sender's or the namespace's quota is used up; wait `retry_after_ms`."),
     Reason("full", FULL, 429, "The namespace's queue is full; wait `retry_after_ms`."),
     Reason("not_validator", NOT_A_VALIDATOR, 403, "This node has no lane; send to a validator."),

@@ -113,6 +113,10 @@ class Lanes:
         """For the hello: per lane the seq behind which its author should go on."""
         return tuple(lane.head.seq for lane in self._lanes)
 
+    def own_committed_seq(self) -> Seq:
+        """Up to which seq our lane is committed."""
+        return self._lanes[self._index].committed.seq
+
     def holds(self, digest: Digest) -> bool:
         """Whether a batch above the last commit is held. Older ones are the storage's affair."""
         return any((entry := lane.by_digest.get(digest)) and entry.arrival_ms is not None for lane in self._lanes)
@@ -141,6 +145,10 @@ class Lanes:
     def push_accepted(self, peer: ValidatorIndex, seq: Seq) -> None:
         """The link's queue took it. After a refusal call nothing and try `next_to_push` when the queue has drained."""
         self._pushes.accepted(peer, seq)
+
+    def push_impossible(self, peer: ValidatorIndex) -> None:
+        """What `next_to_push` told is pruned."""
+        self._pushes.give_up(peer)
 
     # events
 

@@ -53,6 +53,10 @@ class Pushes:
         if self._sent.get(peer) == seq - 1:
             self._sent[peer] = seq
 
+    def give_up(self, peer: ValidatorIndex) -> None:
+        """What it lacks is pruned here. Nothing is sent until its next hello: what comes later is a gap to it."""
+        self._sent.pop(peer, None)
+
     def rewind(self, peer: ValidatorIndex, from_seq: Seq, sealed: Seq, now: Now) -> bool:
         """`peer` wants our lane from `from_seq` on. Returns False if it asks too often."""
         last_mono_ms = self._rewound_mono_ms.get(peer)

@@ -89,9 +89,9 @@ class BatchSharing:
         if word is not None:
             return ShareAnswer(word)
         async with self._turn:
-            if not await trio.to_thread.run_sync(self._reader.has_data, request.last):
-                return ShareAnswer(Word.MISMATCH)
             try:
+                if not await trio.to_thread.run_sync(self._reader.has_data, request.last):
+                    return ShareAnswer(Word.MISMATCH)
                 packed = await self._packed(request.first, request.last)
             except MissingBlocks:
                 return ShareAnswer(Word.BEHIND)

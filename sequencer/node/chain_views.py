@@ -9,15 +9,14 @@ Invariants:
 2. `ordered` is what a fresh QC names, and its ancestors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import trio
 
 from consensus.encoding import decode_whole
-from consensus.errors import BrokenInvariant
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_HEIGHT, Height, NamespaceId, NamespaceIndex
+from consensus.numbers import GENESIS_EPOCH, GENESIS_HEIGHT, Height, NamespaceId, NamespaceIndex
 from consensus.replica.replica import Replica
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.block import NamespaceBlock
@@ -27,10 +26,12 @@ from sequencer.client.status import Status
 from sequencer.client.views import BlockName, BlockView, NamespaceEntry, NamespaceView
 from sequencer.client.wire import NamespaceProof
 from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace
-from sequencer.execution.namespaces import leaves_at
+from sequencer.execution.namespaces import NamespaceHeads, leaves_at
 from sequencer.node.batch_source import BatchSource
+from sequencer.node.errors import PrunedHere
 from sequencer.node.namespace_pages import NamespacePages
 from sequencer.node.progress import Progress
+from sequencer.rpc.errors import RequestRefused
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
 
@@ -49,12 +50,15 @@ class ChainViews:
         blocks: BlockStore,
         source: BatchSource,
         progress: Progress,
+        heads: Callable[[], NamespaceHeads],
     ) -> None:
+        """`heads`: the newest block of every namespace, as executed; asked in threads, too."""
         self._chain = chain
         self._replica = replica
         self._store = store
         self._blocks = blocks
-        self._pages = NamespacePages(blocks, source)
+        self._heads = heads
+        self._pages = NamespacePages(store, blocks, source, heads)
         self._progress = progress
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE_MAX)
 
@@ -134,18 +138,16 @@ class ChainViews:
         return self._executed_view(ExecutedBlock.decode(encoded)) if encoded is not None else None
 
     def _executed_view(self, block: ExecutedBlock) -> BlockView:
-        tip = self._tip(block.block_id)
-        if tip is None:
-            raise BrokenInvariant(f"the tip of executed height {block.height} is not stored")
+        """From the block alone: its tip may be pruned. Its author is the leader of its view."""
         entries = tuple(_entry(namespace) for namespace in block.namespaces)
         zeros = type(block.namespaces_root)(bytes(32))
         return BlockView(
             block.height,
-            tip.header.epoch,
+            GENESIS_EPOCH,
             block.view,
             block.block_id,
             block.parent_id,
-            tip.header.author,
+            self._chain.validator_set.leader(block.view),
             block.ts_ms,
             block.anchor,
             self._progress.rung(block.height),
@@ -167,20 +169,24 @@ class ChainViews:
         return [self._namespace_view(namespace.id, namespace.name) for namespace in found]
 
     def _namespace_view(self, namespace: NamespaceId, name: str) -> NamespaceView:
-        index = self._blocks.load_newest_namespace_index(namespace, self._progress.executed.height)
-        encoded = self._blocks.load_namespace_block(namespace, index) if index is not None else None
-        if encoded is None:
+        """Of a node that began at a checkpoint after the namespace's newest block, without that block's height."""
+        head = self._heads().head(namespace)
+        if head is None:
             return NamespaceView(namespace, name, None, None, None)
-        block = decode_whole(encoded, NamespaceBlock.decode)
-        return NamespaceView(namespace, name, block.index, block.height, block.hash(self._chain.domain))
+        encoded = self._blocks.load_namespace_block(namespace, head.index)
+        height = decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
+        return NamespaceView(namespace, name, head.index, height, head.hash)
 
     async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
         """See `Service.namespace_blocks`."""
-        return await trio.to_thread.run_sync(
-            self._pages.read, namespace, from_index, count, first_run, bytes_max, limiter=self._limiter
-        )
+        try:
+            return await trio.to_thread.run_sync(
+                self._pages.read, namespace, from_index, count, first_run, bytes_max, limiter=self._limiter
+            )
+        except PrunedHere as error:
+            raise RequestRefused("pruned", str(error)) from error
 
     # proofs
 

@@ -235,6 +235,17 @@ class StorageSection(_Section):
         le=4096 * _MIB,
         description="size at which a segment file of batches is closed",
     )
+    keep_s: float = Field(
+        default=0,
+        ge=0,
+        le=10 * 365 * 86_400,
+        description="what is attested, posted and older than this loses its tips and batch bytes; 0: nothing does",
+    )
+    checkpoint: str = Field(
+        default="",
+        max_length=4096,
+        description="file of `sequencer checkpoint fetch`, in HOME: a node that has executed less starts from it",
+    )
 
 
 class L1Section(_Section):

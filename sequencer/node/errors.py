@@ -14,6 +14,10 @@ class OtherL1(NodeError):
         super().__init__(f"{problem}; {remedy}")
 
 
+class PrunedHere(NodeError):
+    """What was asked for lies below what this node keeps; another may have it."""
+
+
 class ConfigError(NodeError):
     """The operator's configuration cannot be used: exit 2, no traceback. `problems` holds every fault found."""
 

@@ -281,7 +281,12 @@ class LaneDriver:
                     await event.wait()
                 continue
             if ready is None or ready[0] != seq:
-                ready = (seq, self._own_encoded(seq))
+                found = self._own_encoded(seq)
+                if found is None:
+                    _log.warning("peer_lacks_pruned_batches", peer=peer, seq=seq)
+                    self.lanes.push_impossible(peer)
+                    continue
+                ready = (seq, found)
             encoded = ready[1]
             if self._host is not None and self._host.send(peer, FrameKind.BATCH, encoded):
                 self.lanes.push_accepted(peer, seq)
@@ -289,17 +294,15 @@ class LaneDriver:
             else:
                 await trio.sleep(PUSH_PAUSE_S)
 
-    def _own_encoded(self, seq: Seq) -> bytes:
-        """The bytes of an own batch that is held."""
+    def _own_encoded(self, seq: Seq) -> bytes | None:
+        """The bytes of an own batch, or None if it is pruned. Raises `BrokenInvariant` if it should be held."""
         digest = self._own_digests.get(seq)
         if digest is None:
             found = self._log.list_lane(self._index, seq, 1)
-            if not found or found[0].seq != seq:
-                raise BrokenInvariant(f"batch {seq} of our own lane is not held")
-            digest = Digest(Hash(found[0].digest))
-        encoded = self._source.encoded(digest)
-        if encoded is None:
-            raise BrokenInvariant(f"batch {digest.hex()} is indexed and not held")
+            digest = Digest(Hash(found[0].digest)) if found and found[0].seq == seq else None
+        encoded = self._source.encoded(digest) if digest is not None else None
+        if encoded is None and seq > self.lanes.own_committed_seq():
+            raise BrokenInvariant(f"batch {seq} of our own lane is not held")
         return encoded
 
     # fetching

@@ -10,7 +10,7 @@ Invariants:
    namespace. Both are bounded by page, by what is read and not by what is delivered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from consensus.encoding import decode_whole
@@ -20,8 +20,11 @@ from consensus.vocabulary.block import NamespaceBlock
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.wire import DeliveredBlock, DeliveredRun
 from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace, Run
+from sequencer.execution.namespaces import NamespaceHeads
 from sequencer.node.batch_source import BatchSource
+from sequencer.node.errors import PrunedHere
 from storage.blocks import BlockStore
+from storage.chain import ChainStore
 
 BATCH_BYTES_READ_MAX = 16 * 1024 * 1024  # per page; one batch more at most
 BLOCK_BYTES_READ_MAX = 256 * 1024  # of encoded executed blocks, per page; one block more at most
@@ -46,20 +49,28 @@ class NamespacePages:
 
     def __init__(
         self,
+        store: ChainStore,
         blocks: BlockStore,
         source: BatchSource,
+        heads: Callable[[], NamespaceHeads],
         batch_bytes_read_max: int = BATCH_BYTES_READ_MAX,
         block_bytes_read_max: int = BLOCK_BYTES_READ_MAX,
     ) -> None:
+        """`heads`: the newest block of every namespace, as executed; asked in a thread."""
+        self._store = store
         self._blocks = blocks
         self._source = source
+        self._heads = heads
         self._batch_bytes_read_max = batch_bytes_read_max
         self._block_bytes_read_max = block_bytes_read_max
 
     def read(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int
     ) -> Sequence[NamespaceBlockPart]:
-        """See `Service.namespace_blocks`. Raises `StorageFault` or `BrokenInvariant`."""
+        """See `Service.namespace_blocks`. Raises `PrunedHere`, `StorageFault` or `BrokenInvariant`.
+
+        A page ends before what is pruned; one that would begin with it is refused.
+        """
         parts: list[NamespaceBlockPart] = []
         room = _Room(bytes_max, self._batch_bytes_read_max, self._block_bytes_read_max)
         index = from_index
@@ -67,7 +78,12 @@ class NamespacePages:
             executed = self._executed(namespace, index, room)
             if executed is None:
                 break
-            runs = self._deliver(executed.runs[first_run:], room, at_least_one=not parts)
+            try:
+                runs = self._deliver(executed, first_run, room, at_least_one=not parts)
+            except PrunedHere:
+                if parts:
+                    break
+                raise
             if not runs:
                 break
             delivered = DeliveredBlock(executed.block, executed.hash, runs)
@@ -78,8 +94,11 @@ class NamespacePages:
         return parts
 
     def _executed(self, namespace: NamespaceId, index: NamespaceIndex, room: _Room) -> ExecutedNamespace | None:
+        head = self._heads().head(namespace)  # before the block, which may be stored meanwhile
         encoded = self._blocks.load_namespace_block(namespace, index)
         if encoded is None:
+            if head is not None and head.index >= index:
+                raise PrunedHere(f"this node began after block {index} of the namespace; ask one that keeps everything")
             return None
         height = decode_whole(encoded, NamespaceBlock.decode).height
         encoded = self._blocks.load_executed_block(height)
@@ -89,18 +108,27 @@ class NamespacePages:
         namespaces = ExecutedBlock.decode(encoded).namespaces
         return next(item for item in namespaces if item.block.namespace == namespace)
 
-    def _deliver(self, runs: Sequence[Run], room: _Room, *, at_least_one: bool) -> tuple[DeliveredRun, ...]:
-        """The runs from the first on that there is room for; one that does not fit is taken alone if it must be."""
+    def _deliver(
+        self, executed: ExecutedNamespace, first_run: int, room: _Room, *, at_least_one: bool
+    ) -> tuple[DeliveredRun, ...]:
+        """The runs from one on that there is room for; one that does not fit is taken alone if it must be."""
         taken: list[DeliveredRun] = []
-        for run in runs:
+        for run in executed.runs[first_run:]:
             is_optional = bool(taken) or not at_least_one
             if is_optional and (run.byte_count > room.delivered or room.batches <= 0):
                 break
             encoded = self._source.encoded(run.digest)
             if encoded is None:
-                raise BrokenInvariant(f"batch {run.digest.hex()} of an executed block is not held")
+                raise self._missing(executed, run)
             room.batches -= len(encoded)
             room.delivered -= run.byte_count
             segment = encoded[run.offset : run.offset + run.byte_count]
             taken.append(DeliveredRun(run.lane, run.seq, Digest(run.digest), run.item_count, segment))
         return tuple(taken)
+
+    def _missing(self, executed: ExecutedNamespace, run: Run) -> Exception:
+        """Why a batch of an executed block is not held."""
+        height = executed.block.height
+        if height <= self._store.load_prunable_height():
+            return PrunedHere(f"this node has pruned height {height}; ask one that keeps everything")
+        return BrokenInvariant(f"batch {run.digest.hex()} of an executed block is not held")

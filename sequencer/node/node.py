@@ -18,7 +18,7 @@ from importlib.metadata import version
 import structlog
 import trio
 
-from consensus.numbers import GENESIS_HEIGHT, Hash, Height
+from consensus.numbers import GENESIS_HEIGHT, Height
 from consensus.replica.effects import Commit, Confirm, NeedBatches
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
@@ -30,10 +30,10 @@ from sequencer.keys.key_files import KeyKind, load_secret
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
 from sequencer.lanes.recovered import RecoveredBatch
-from sequencer.mempool.bounds import MempoolBounds
 from sequencer.node.attesting_driver import AttestingDriver
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.chain_views import ChainViews
+from sequencer.node.checkpoints import Checkpoints
 from sequencer.node.clock import wall_ms
 from sequencer.node.config import NodeConfig
 from sequencer.node.consensus_driver import ConsensusDriver, ConsensusListener
@@ -47,6 +47,7 @@ from sequencer.node.links import Links
 from sequencer.node.outbox import Outbox
 from sequencer.node.own_validator import LoadedValidator
 from sequencer.node.progress import Progress
+from sequencer.node.pruning import Pruning
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
@@ -58,7 +59,7 @@ from sequencer.node.recovery import (
 )
 from sequencer.node.service import NodeService
 from sequencer.node.settlement import Settlement, SettlementKeys
-from sequencer.node.submissions import Submissions
+from sequencer.node.submissions import Submissions, mempool_bounds
 from sequencer.node.transaction_views import TransactionViews
 from sequencer.rpc.listening import serve_application
 from sequencer.rpc.options import RpcOptions
@@ -115,6 +116,8 @@ class Node:
                 self._submissions.run_sealing,
                 self._submissions.run_expiry,
                 self._gauges.run,
+                self._checkpoints.run,
+                self._pruning.run,
                 self._run_record_number,
             ):
                 nursery.start_soon(task)
@@ -215,6 +218,7 @@ class Node:
             failpoints=self._failpoints,
         )
         self._build_attesting(execution, attested_height)
+        self._build_pruning()
         self._build_clients(replica)
         self._gauges = Gauges(
             metrics=self._metrics,
@@ -222,6 +226,17 @@ class Node:
             lanes=self._lanes,
             host=self._host,
             stores={"chain": database_directory(config.home), "batches": batches_directory(config.home)},
+        )
+
+    def _build_pruning(self) -> None:
+        self._checkpoints = Checkpoints(self._validator.genesis, self._stores)
+        self._pruning = Pruning(
+            chain=self._validator.genesis,
+            stores=self._stores,
+            keep_s=self._config.storage.keep_s,
+            progress=self._progress,
+            checkpoints=self._checkpoints,
+            metrics=self._metrics,
         )
 
     def _build_attesting(self, execution: ExecutionState, attested_height: Height) -> None:
@@ -256,7 +271,7 @@ class Node:
             database=stores.database,
             source=self._source,
             to_replica=self._consensus.handle,
-            own_committed=self._own_committed,
+            own_committed=lambda: self._submissions.wake(),  # noqa: PLW0108 - it is built later
             keep_fork=self._evidence.keep_fork,
             metrics=self._metrics,
             failpoints=self._failpoints,
@@ -289,14 +304,14 @@ class Node:
             batches=stores.batches,
             progress=self._progress,
             execution_state=lambda: self._execution.state,
-            has_expired=self._has_expired,
+            has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - it is built later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
         )
         self._submissions = Submissions(
             chain=chain,
             index=index,
             key=self._validator.node_key,
-            bounds=_mempool_bounds(config),
+            bounds=mempool_bounds(config.mempool),
             lanes=self._lanes,
             first_receipts=transactions.first_receipts,
             metrics=self._metrics,
@@ -320,12 +335,14 @@ class Node:
                 blocks=stores.blocks,
                 source=self._source,
                 progress=self._progress,
+                heads=lambda: self._execution.state.namespaces,
             ),
             submissions=self._submissions,
             execution=self._execution,
             lanes=self._lanes,
             links=links,
             evidence=self._evidence,
+            checkpoints=self._checkpoints,
             host=self._host,
             settlement=self._settlement,
         )
@@ -364,15 +381,10 @@ class Node:
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)
 
-    def _own_committed(self) -> None:
-        self._submissions.wake()
-
-    def _has_expired(self, tx_hash: Hash) -> bool:
-        return self._submissions.has_expired(tx_hash)
-
     def _executed(self, execution: Execution) -> None:
         block = execution.block
         self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
+        self._checkpoints.note_executed(execution)
         self._attesting.note_executed(block.height, block.attestation)
         if self._settlement is not None:
             self._settlement.note_executed(block)
@@ -380,18 +392,7 @@ class Node:
     def _certified(self, certificate: AttestationCertificate) -> None:
         height = certificate.attestation.height
         self._progress.note_attested(height)
+        self._checkpoints.note_certified(certificate)
         final_ms = self._progress.final_ms(height)
         if final_ms is not None:
             self._metrics.observe(table.ATTESTING_LATENCY, max(0, wall_ms() - final_ms) / 1_000)
-
-
-def _mempool_bounds(config: NodeConfig) -> MempoolBounds:
-    mempool = config.mempool
-    return MempoolBounds(
-        batch_bytes_target=mempool.batch_bytes_target,
-        namespace_queue_bytes=mempool.queue_bytes,
-        ttl_ms=round(mempool.ttl_s * 1_000),
-        seen_window_ms=round(mempool.seen_window_s * 1_000),
-        batch_delay_min_ms=mempool.batch_delay_min_ms,
-        batch_delay_max_ms=mempool.batch_delay_max_ms,
-    )

@@ -21,6 +21,8 @@ from sequencer.keys.key_files import load_bls_key, load_node_key
 from sequencer.node.config import NodeConfig
 from sequencer.node.errors import ConfigError
 
+KEEP_S_MIN = 3_600
+
 _log = structlog.get_logger("node")
 
 
@@ -90,5 +92,18 @@ def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex
         )
     if config.l1.url and not genesis.l1_chain_id:
         problems.append("l1.url is set, but the genesis names no L1 (l1_chain_id is 0)")
+    problems += _pruning_problems(config, genesis)
     if problems:
         raise ConfigError(f"the configuration of {config.home} does not fit its genesis", problems)
+
+
+def _pruning_problems(config: NodeConfig, genesis: Genesis) -> list[str]:
+    keep_s, problems = config.storage.keep_s, []
+    if 0 < keep_s < KEEP_S_MIN and not config.node.development_network:
+        problems.append(
+            f"storage.keep_s ({keep_s:g}) is below {KEEP_S_MIN}: rollups could not fetch their blocks in time, nor new "
+            "nodes catch up"
+        )
+    if keep_s and genesis.l1_chain_id and not config.l1.url:
+        problems.append("storage.keep_s is set, but without an l1.url this node cannot tell what the L1 holds")
+    return problems

@@ -16,6 +16,7 @@ import trio
 
 from consensus.errors import BrokenInvariant, KeyUsedElsewhere
 from p2p.errors import PortInUse
+from sequencer.node.checkpoints import read_checkpoint_file, start_from
 from sequencer.node.config import NodeConfig
 from sequencer.node.errors import OtherL1
 from sequencer.node.failpoints import Failpoints
@@ -45,6 +46,9 @@ def run_node(config: NodeConfig) -> int:
         stores = open_stores(config, validator.genesis)
         try:
             loaded = guard_key(config, validator.genesis, stores, validator.node_key.public_key)
+            if config.storage.checkpoint:
+                checkpoint = read_checkpoint_file(config.home / config.storage.checkpoint, validator.genesis)
+                start_from(validator.genesis, validator.index, stores, checkpoint)
             trio.run(Node(config, validator, stores, loaded, failpoints).run)
         finally:
             stores.close()

@@ -7,6 +7,7 @@ Invariants:
 1. Heights without data cost nothing: heights with data are found through the index of each namespace's blocks.
 2. At most PAYLOAD_BYTES_MAX of run bytes, BLOCKS_MAX blocks and RUNS_MAX runs are read for one range, lone blocks
    apart; a longer range is `MissingBlocks`, never memory.
+3. A range that reaches below the prunable height is `MissingBlocks`, not one with less in it ▲.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from sequencer.node.batch_source import BatchSource
 from sequencer.settlement.errors import MissingBlocks
 from sequencer.settlement.packing import PackedRange, pack, payload_bytes
 from storage.blocks import BlockStore
+from storage.chain import ChainStore
 
 BLOCKS_MAX = 8_192  # with data in one range: each costs some 0.3 ms to pack
 RUNS_MAX = 65_536  # in a range of several blocks: each costs some 8 µs to decode
@@ -40,8 +42,9 @@ class HeightWithData:
 class RangeReader:
     """Reads ranges."""
 
-    def __init__(self, chain: Genesis, blocks: BlockStore, source: BatchSource) -> None:
+    def __init__(self, chain: Genesis, store: ChainStore, blocks: BlockStore, source: BatchSource) -> None:
         self._chain = chain
+        self._store = store
         self._blocks = blocks
         self._source = source
 
@@ -60,7 +63,8 @@ class RangeReader:
             start = page[-1] + 1
 
     def has_data(self, height: Height) -> bool:
-        """Whether some namespace has a block at this height."""
+        """Whether some namespace has a block at this height. Raises `MissingBlocks` if it may be pruned."""
+        self._require_kept(height)
         return next(self.heights_with_data(height, height), None) is not None
 
     def with_data(self, first: Height, last: Height) -> Iterator[HeightWithData]:
@@ -90,7 +94,8 @@ class RangeReader:
         return heights[(len(heights) - 1) // 2] if len(heights) > 1 else None
 
     def pack(self, first: Height, last: Height) -> PackedRange:
-        """The range's payload. Raises `MissingBlocks` if it is not all executed here, is empty, or is too long."""
+        """The range's payload. Raises `MissingBlocks` if it is not all held here, is empty, or is too long."""
+        self._require_kept(first)
         encoded = self._blocks.load_executed_block(last)
         if encoded is None:
             raise MissingBlocks(f"height {last} is not executed")
@@ -102,6 +107,11 @@ class RangeReader:
                 raise MissingBlocks(f"the payload of heights {first} to {last} is too long")
         reader = _RunReader(self._source)
         return pack(first, ExecutedBlock.decode(encoded), blocks, reader.read)
+
+    def _require_kept(self, height: Height) -> None:
+        pruned = self._store.load_prunable_height()
+        if height <= pruned:
+            raise MissingBlocks(f"height {height} is not kept: this node has pruned, or begun at, height {pruned}")
 
     def _block(self, height: Height) -> ExecutedBlock:
         encoded = self._blocks.load_executed_block(height)

@@ -31,6 +31,7 @@ from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
 from p2p.host import ValidatorHost
 from p2p.identity import peer_id_of
+from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
@@ -38,6 +39,7 @@ from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
 from sequencer.node.chain_views import ChainViews
+from sequencer.node.checkpoints import Checkpoints
 from sequencer.node.clock import wall_ms
 from sequencer.node.evidence_driver import EvidenceDriver
 from sequencer.node.execution_driver import ExecutionDriver
@@ -88,6 +90,7 @@ class NodeService:
         lanes: LaneDriver,
         links: Links,
         evidence: EvidenceDriver,
+        checkpoints: Checkpoints,
         host: ValidatorHost,
         settlement: Settlement | None,
     ) -> None:
@@ -103,6 +106,7 @@ class NodeService:
         self._lanes = lanes
         self._links = links
         self._evidence = evidence
+        self._checkpoints = checkpoints
         self._host = host
         self._settlement = settlement
         self._namespaces = chain.namespace_ids()
@@ -165,6 +169,10 @@ class NodeService:
     async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
         """See `EvidenceDriver.page`."""
         return await trio.to_thread.run_sync(self._evidence.page, after, count)
+
+    async def checkpoint(self) -> CheckpointView | None:
+        """See `Checkpoints.newest`."""
+        return await self._checkpoints.newest()
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         """The one set there is."""

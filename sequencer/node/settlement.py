@@ -43,6 +43,7 @@ from sequencer.settlement.records import BatchRecord
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.blocks import BlockStore
+from storage.chain import ChainStore
 from storage.database import Database
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Settlement:
         self._failpoints = failpoints
         self._client = L1Client(options.url, timeout_s=L1_TIMEOUT_S)
         self._inbox = Inbox(self._client, bytes.fromhex(options.inbox[2:]))
-        self._reader = RangeReader(chain, BlockStore(database), source)
+        self._reader = RangeReader(chain, ChainStore(database), BlockStore(database), source)
         self._unposted = Unposted(self._reader, progress)
         self.follower = L1Follower(
             chain=chain,

@@ -29,6 +29,7 @@ from sequencer.mempool.draft import Draft
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.mempool import Mempool
 from sequencer.node.clock import read_now, wall_ms
+from sequencer.node.config import MempoolSection
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.rpc.errors import RequestRefused
@@ -227,3 +228,15 @@ class Submissions:
         if not pending.numbers:
             del self._pending[ticket]
             pending.done.set()
+
+
+def mempool_bounds(section: MempoolSection) -> MempoolBounds:
+    """The bounds that an operator configured."""
+    return MempoolBounds(
+        batch_bytes_target=section.batch_bytes_target,
+        namespace_queue_bytes=section.queue_bytes,
+        ttl_ms=round(section.ttl_s * 1_000),
+        seen_window_ms=round(section.seen_window_s * 1_000),
+        batch_delay_min_ms=section.batch_delay_min_ms,
+        batch_delay_max_ms=section.batch_delay_max_ms,
+    )

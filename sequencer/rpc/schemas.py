@@ -194,6 +194,7 @@ SCHEMAS: dict[str, Schema] = {
             "commit_bytes_max": _NUMBER,
         }
     ),
+    "Checkpoint": _object({"height": _NUMBER, "block_id": _HASH, "data": _HEX}),
     "Chain": _object(
         {
             "chain_id": _HASH,

@@ -17,6 +17,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.parts import NamespaceBlockPart
@@ -100,6 +101,10 @@ class Service(Protocol):
 
     async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
         """At most `count` proofs of faults behind the offence `after` (11 bytes, or empty for the first)."""
+        ...
+
+    async def checkpoint(self) -> CheckpointView | None:
+        """The newest checkpoint (`sequencer/execution/checkpoint.py`); None before the first."""
         ...
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:

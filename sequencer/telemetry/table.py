@@ -83,6 +83,8 @@ P2P_ROUND_TRIP = Gauge("sequencer_p2p_round_trip_seconds", "Newest heartbeat rou
 # storage
 STORAGE_SYNC = Histogram("sequencer_storage_sync_seconds", "Time of one synced write.", (_STORE,))
 STORAGE_DISK_BYTES = Gauge("sequencer_storage_disk_bytes", "Bytes that a store takes on disk.", (_STORE,))
+STORAGE_PRUNABLE = Gauge("sequencer_storage_prunable_height_number", "Up to here tips and batches may be pruned.")
+STORAGE_PRUNED_BYTES = Counter("sequencer_storage_pruned_bytes_total", "Bytes of segment files that were removed.")
 
 # execution
 EXECUTION_HEIGHT = Gauge("sequencer_execution_height_number", "Newest executed height.")

@@ -1,7 +1,7 @@
 """The chain itself: its genesis, its validators, and how far this node is."""
 
 from consensus.numbers import Epoch
-from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.chain_view import chain_to_json, checkpoint_to_json, validators_to_json
 from sequencer.client.views import sync_status_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.method import Method
@@ -24,6 +24,12 @@ async def sync_status(context: Context) -> object:
     return sync_status_to_json(context.service.sync_status())
 
 
+async def get_checkpoint(context: Context) -> object:
+    """The newest checkpoint, or null."""
+    checkpoint = await context.service.checkpoint()
+    return None if checkpoint is None else checkpoint_to_json(checkpoint)
+
+
 METHODS = (
     Method(
         "seq_getChain",
@@ -38,6 +44,14 @@ METHODS = (
         get_validators,
         (EPOCH,),
         result="Validators",
+        nullable=True,
+    ),
+    Method(
+        "seq_getCheckpoint",
+        "What a node needs to start at a recent attested height: `sequencer checkpoint fetch` verifies it and writes "
+        "the file that `storage.checkpoint` names. Null before the first. Kept about every ten seconds.",
+        get_checkpoint,
+        result="Checkpoint",
         nullable=True,
     ),
     Method(

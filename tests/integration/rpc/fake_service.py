@@ -25,6 +25,7 @@ from consensus.vocabulary.anchor import NO_ANCHOR
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
+from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.status import Status, TransactionStatus
@@ -173,6 +174,9 @@ class FakeService:
 
     async def evidence(self, after: bytes, count: int) -> Sequence[EvidenceView]:
         return [found for found in self.offences if found.offence.encode() > after][:count]
+
+    async def checkpoint(self) -> CheckpointView | None:
+        return CheckpointView(Height(7), BlockId(Hash(bytes(32))), b"unverified")
 
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         return self.chain.validator_set if epoch == 0 else None

@@ -114,6 +114,11 @@ async def test_l1_batches_by_number_by_status_and_page_by_page(call, service):
 
 async def test_evidence_page_by_page(call, service):
     assert (await call("seq_getEvidence"))["result"] == []
+    assert (await call("seq_getCheckpoint"))["result"] == {
+        "height": 7,
+        "block_id": "0x" + "00" * 32,
+        "data": "0x" + b"unverified".hex(),
+    }
     places = ((3, 1, 7), (3, 2, 7), (7, 0, 2**63))
     service.offences = [
         EvidenceView(Offence(rule, ValidatorIndex(who), place), b"proof %d" % rule) for rule, who, place in places

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from consensus.evidence.check import Offence
-from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Hash, ValidatorIndex
+from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, BlockId, Hash, Height, ValidatorIndex
 from sequencer.client import views, wire
-from sequencer.client.chain_view import chain_to_json, validators_to_json
+from sequencer.client.chain_view import CheckpointView, chain_to_json, checkpoint_to_json, validators_to_json
 from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.l1_views import l1_batch_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
@@ -68,6 +68,7 @@ def answers() -> dict[str, object]:
         "Attestation": wire.attestation_to_json(proof.certificate),
         "Proof": wire.proof_to_json(proof),
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
+        "Checkpoint": checkpoint_to_json(CheckpointView(Height(7), BlockId(ZERO_HASH), b"data")),
         "Chain": chain_to_json(committee.chain),
         "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
         "L1Batch": l1_batch_to_json(l1_batch_view(1)),

@@ -15,6 +15,7 @@ from sequencer.settlement.records import BatchState
 from sequencer.settlement.sharing import ChainEnd
 from sequencer.telemetry.metrics import Metrics
 from storage.blocks import BlockStore
+from storage.chain import ChainStore
 from storage.database import Database
 from tests.committee import Committee
 from tests.stored_chain import stored_chain
@@ -67,7 +68,7 @@ def test_a_backlog_of_very_many_runs_is_divided(tmp_path, monkeypatch):
     with stored_chain(committee, tmp_path) as stored:
         for height in range(1, 8):
             stored.execute(10 * height, stored.run.data(height % 4, b"x"))
-        reader = RangeReader(committee.chain, BlockStore(stored.database), stored.source)
+        reader = RangeReader(committee.chain, ChainStore(stored.database), BlockStore(stored.database), stored.source)
         last = reader.choose_last(Height(1), Height(7), HELD_BYTES_TARGET)
         assert last is not None
         reader.pack(Height(1), last)  # must not raise
