@@ -87,15 +87,17 @@ def _determine_lane(
     end = LanePosition(seq, _NO_DIGEST)
     carry = _BEFORE_ALL
     passed: list[ListedBatch] = []
-    while True:
+    last = max(report.lanes[lane].last_seq for report in reports)
+    while seq < last:
         seq = Seq(seq + 1)
         live = _live_digests(reports, lane, seq, carry, horizon, validators)
         if not live:
-            return end, tuple(passed)
+            break
         _, digest, time = min((-stake, digest, time) for stake, digest, time in live)
         passed.append(ListedBatch(seq, digest, max(carry, time)))
         end = LanePosition(seq, digest)
         carry = max(carry, min(time for _, _, time in live))
+    return end, tuple(passed)
 
 
 def _live_digests(

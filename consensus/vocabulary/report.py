@@ -35,6 +35,11 @@ class LaneRow:
     base_seq: Seq
     batches: tuple[tuple[Digest, int], ...]
 
+    @property
+    def last_seq(self) -> int:
+        """The last seq held without a gap."""
+        return self.base_seq + len(self.batches)
+
     def encode(self) -> bytes:
         """base_seq ‖ list of (digest, age_ms)."""
         return u64(self.base_seq) + sequence([digest + u32(age_ms) for digest, age_ms in self.batches])

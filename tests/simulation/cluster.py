@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import itertools
 import random
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -32,6 +33,7 @@ from tests.simulation.node import Disk, Node
 from tests.simulation.watcher import Watcher
 
 Page = tuple[Tip, ...]
+DECODED_OF = 8  # one of so many messages of honest validators is decoded from its bytes
 SYNC_MS = 0.3  # from a batch's arrival to the return of its sync
 
 
@@ -180,11 +182,19 @@ class Cluster:
         targets = [target for target in self.instances(receiver) if self.connected(node.instance, target.instance)]
         if not targets or self.drops(sent):
             return
-        event = received(sender, reencode(message, self.count))
+        event = received(sender, self._as_received(sender, message))
         busy_ms = self.size_delay_ms(sender, receiver, len(message.encoded)) + self.extra_delay_ms(sent)
         for _ in range(self.copies(sent)):
             for target in targets:
                 self.after(self.delay(sender, receiver) + busy_ms, partial(target.step, event))
+
+    def _as_received(self, sender: int, message: Message) -> Message:
+        """What a Byzantine validator says is decoded from its bytes. What the product says is for one in eight: it is
+        the same value, as every such decoding asserts, and decoding is much of a schedule's cost.
+        """
+        if sender in self.byzantine or zlib.crc32(message.encoded) % DECODED_OF == 0:
+            return reencode(message, self.count)
+        return message
 
     def instances(self, index: int) -> list[Node]:
         """The node of a validator, and its twin if it has one."""
