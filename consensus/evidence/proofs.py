@@ -11,7 +11,7 @@ Invariants:
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from consensus import limits
 from consensus.encoding import Reader, decode_whole, u8, u16, u64, variable
@@ -29,6 +29,7 @@ from consensus.vocabulary.tip import Header
 
 EVIDENCE_VERSION = 1
 PROOF_BYTES_MAX = 32 * 1024 * 1024  # a proposal of the largest committee; what travels has the link's bound as well
+Body = TypeVar("Body", VoteBody, TimeoutBody)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,10 @@ class SignedProposal:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedVote:
-    """A vote's body and signature."""
+class _SignedBody(Generic[Body]):
+    """A body of consensus and its signature."""
 
-    body: VoteBody
+    body: Body
     signature: bytes
 
     def encode(self) -> bytes:
@@ -123,13 +124,18 @@ class SignedVote:
         return self.body.epoch, self.body.view
 
     @property
-    def says(self) -> VoteBody:
+    def says(self) -> Body:
         """All of the body."""
         return self.body
 
     def digest(self, chain: Genesis) -> Hash:
-        """What the voter signed."""
+        """What was signed."""
         return self.body.signing_digest(chain.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedVote(_SignedBody[VoteBody]):
+    """A vote's body and signature."""
 
     @staticmethod
     def decode(reader: Reader) -> "SignedVote":
@@ -138,29 +144,8 @@ class SignedVote:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedTimeout:
+class SignedTimeout(_SignedBody[TimeoutBody]):
     """A timeout's body and signature."""
-
-    body: TimeoutBody
-    signature: bytes
-
-    def encode(self) -> bytes:
-        """body ‖ signature."""
-        return self.body.encode() + self.signature
-
-    @property
-    def about(self) -> tuple[int, ...]:
-        """epoch, view."""
-        return self.body.epoch, self.body.view
-
-    @property
-    def says(self) -> TimeoutBody:
-        """All of the body."""
-        return self.body
-
-    def digest(self, chain: Genesis) -> Hash:
-        """What the signer signed."""
-        return self.body.signing_digest(chain.domain)
 
     @staticmethod
     def decode(reader: Reader) -> "SignedTimeout":
