@@ -6,11 +6,11 @@ checked it. Invariant: a proof is never removed or replaced; the caller bounds h
 
 from dataclasses import dataclass
 
+from consensus.evidence.check import OFFENCE_BYTES
 from storage.database import Database
 from storage.errors import StorageFault
 from storage.keyspace import EVIDENCE, Puts
 
-OFFENCE_BYTES = 11
 _PAGE = 1_024
 
 

@@ -44,6 +44,7 @@ from consensus.vocabulary.l1_batch import BatchShare, L1Batch
 from consensus.vocabulary.messages import Proposal
 from consensus.vocabulary.receipt import Receipt
 
+OFFENCE_BYTES = 11
 LANE_FORK_RULE = 7
 INVALID_PROPOSAL_RULE = 9
 _INFINITE_VIEW = 2**64
@@ -63,7 +64,7 @@ class Offence:
         return self.rule != INVALID_PROPOSAL_RULE
 
     def encode(self) -> bytes:
-        """rule ‖ validator ‖ place: 11 bytes."""
+        """rule ‖ validator ‖ place: OFFENCE_BYTES."""
         return u8(self.rule) + u16(self.validator) + u64(self.place)
 
     @staticmethod

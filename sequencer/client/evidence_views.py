@@ -8,13 +8,11 @@ Invariants:
 
 from dataclasses import dataclass
 
-from consensus.evidence.check import Offence
+from consensus.evidence.check import OFFENCE_BYTES, Offence
 from consensus.evidence.proofs import PROOF_BYTES_MAX
 from consensus.numbers import NamespaceId
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import Fields, JsonObject, namespace_to_json, to_hex
-
-OFFENCE_BYTES = 11
 
 
 @dataclass(frozen=True, slots=True)

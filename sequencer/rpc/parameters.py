@@ -6,9 +6,9 @@ Invariant: a reader accepts only the documented form, and its work is bounded by
 from binascii import Error as HexError
 from binascii import unhexlify
 
+from consensus.evidence.check import OFFENCE_BYTES
 from consensus.limits import RECEIPT_ITEMS_MAX
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
-from sequencer.client.evidence_views import OFFENCE_BYTES
 from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
 from sequencer.client.l1_views import BatchName
 from sequencer.client.status import LADDER, Status

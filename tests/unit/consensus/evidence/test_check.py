@@ -6,7 +6,7 @@ import pytest
 
 from consensus.encoding import optional
 from consensus.errors import DecodeError, InvalidObject
-from consensus.evidence.check import Offence, check_proof
+from consensus.evidence.check import OFFENCE_BYTES, Offence, check_proof
 from consensus.evidence.proofs import (
     FalseReceipt,
     InvalidProposal,
@@ -163,6 +163,8 @@ def test_a_true_proof_convicts_and_survives_its_encoding(name):
     proof, (rule, validator, place) = EXAMPLES[name]
     offence = check_proof(decode_proof(encode_proof(proof), 4), CHAIN)
     assert offence == Offence(rule, ValidatorIndex(validator), place)
+    assert len(offence.encode()) == OFFENCE_BYTES
+    assert Offence.decode(offence.encode()) == offence
     assert offence.is_slashable == (rule != 9)
     assert str(offence) == f"E{rule} by validator {validator} at {place}"
 
