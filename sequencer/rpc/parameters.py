@@ -100,11 +100,17 @@ def _read_rung(value: object) -> Status:
     raise RequestRefused("malformed", "status is a rung of the ladder: " + ", ".join(LADDER))
 
 
-def _read_count(value: object, maximum: int) -> int:
-    count = as_number(value, "count", maximum)
-    if count == 0:
-        raise RequestRefused("malformed", f"count is 1 to {maximum}")
-    return count
+def _count(maximum: int, description: str = "At most this many.", default: int | None = None) -> Parameter:
+    """How many entries a page has at most, and the method's bound; by default that bound."""
+
+    def read(value: object) -> int:
+        count = as_number(value, "count", maximum)
+        if count == 0:
+            raise RequestRefused("malformed", f"count is 1 to {maximum}")
+        return count
+
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum}
+    return Parameter("count", description, schema, read, maximum if default is None else default)
 
 
 NAMESPACE = Parameter("namespace", "Id of a registered namespace.", NAMESPACE_SCHEMA, namespace_from_json)
@@ -149,13 +155,7 @@ FROM_INDEX = Parameter(
     NUMBER_SCHEMA,
     lambda value: NamespaceIndex(as_number(value, "from_index")),
 )
-COUNT = Parameter(
-    "count",
-    "At most this many blocks; a page may hold fewer because its bytes are bounded.",
-    {"type": "integer", "minimum": 1, "maximum": PAGE_BLOCKS_MAX},
-    lambda value: _read_count(value, PAGE_BLOCKS_MAX),
-    100,
-)
+COUNT = _count(PAGE_BLOCKS_MAX, "At most this many blocks; a page may hold fewer because its bytes are bounded.", 100)
 FIRST_RUN = Parameter(
     "first_run",
     "Number of the first run wanted of the first block, to go on inside a block that is larger than a page.",
@@ -176,13 +176,7 @@ FROM_BATCH = Parameter(
     lambda value: as_number(value, "from_index"),
     1,
 )
-BATCHES_COUNT = Parameter(
-    "count",
-    "At most this many.",
-    {"type": "integer", "minimum": 1, "maximum": BATCHES_PAGE_MAX},
-    lambda value: _read_count(value, BATCHES_PAGE_MAX),
-    BATCHES_PAGE_MAX,
-)
+BATCHES_COUNT = _count(BATCHES_PAGE_MAX)
 AFTER_OFFENCE = Parameter(
     "after",
     "The id behind which the page begins: the last one of the page before.",
@@ -190,13 +184,7 @@ AFTER_OFFENCE = Parameter(
     _read_offence,
     b"",
 )
-EVIDENCE_COUNT = Parameter(
-    "count",
-    "At most this many; a page may hold fewer because its bytes are bounded.",
-    {"type": "integer", "minimum": 1, "maximum": EVIDENCE_PAGE_MAX},
-    lambda value: _read_count(value, EVIDENCE_PAGE_MAX),
-    EVIDENCE_PAGE_MAX,
-)
+EVIDENCE_COUNT = _count(EVIDENCE_PAGE_MAX, "At most this many; a page may hold fewer because its bytes are bounded.")
 EPOCH = Parameter("epoch", "An epoch.", NUMBER_SCHEMA, lambda value: Epoch(as_number(value, "epoch")), Epoch(0))
 FROM_ID = Parameter(
     "from_id",
@@ -205,10 +193,4 @@ FROM_ID = Parameter(
     lambda value: namespace_from_json(value, "from_id"),
     NamespaceId(0),
 )
-NAMESPACES_COUNT = Parameter(
-    "count",
-    "At most this many.",
-    {"type": "integer", "minimum": 1, "maximum": NAMESPACES_PAGE_MAX},
-    lambda value: _read_count(value, NAMESPACES_PAGE_MAX),
-    NAMESPACES_PAGE_MAX,
-)
+NAMESPACES_COUNT = _count(NAMESPACES_PAGE_MAX)
