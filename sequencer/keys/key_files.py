@@ -24,6 +24,7 @@ from pathlib import Path
 from consensus.bls import BlsKey
 from consensus.signing import NodeKey
 from sequencer.keys.errors import KeyFileError
+from storage import durable
 
 SECRET_BYTES = 32
 _FILE_BYTES_MAX = 128
@@ -97,7 +98,7 @@ def create_key(keys_dir: Path, kind: KeyKind, secret: bytes) -> Path:
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
-        _sync_directory(keys_dir)
+        durable.sync_directory(keys_dir)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
     return path
@@ -167,14 +168,6 @@ def _link_new(draft: Path, path: Path) -> None:
         os.link(draft, path)
     except FileExistsError as error:
         raise KeyFileError(f"{path} exists already; a key is never overwritten, move it away first") from error
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _require_mode(path: Path, status: os.stat_result, forbidden: int, remedy: str) -> None:
