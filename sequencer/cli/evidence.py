@@ -86,15 +86,11 @@ def _judge(proof: bytes, chain: "Genesis") -> "tuple[Offence | None, str]":
 
 
 def _to_json(offence: "Offence | None", why: str) -> dict[str, Any]:
+    from sequencer.client.evidence_views import offence_to_json
+
     if offence is None:
         return {"rule": None, "validator": None, "place": None, "slashable": None, "why_not": why}
-    return {
-        "rule": f"E{offence.rule}",
-        "validator": offence.validator,
-        "place": offence.place,
-        "slashable": offence.is_slashable,
-        "why_not": None,
-    }
+    return {**offence_to_json(offence), "why_not": None}
 
 
 def _read_proofs(file: str) -> list[bytes]:

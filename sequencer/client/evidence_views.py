@@ -23,17 +23,20 @@ class EvidenceView:
     proof: bytes
 
 
-def evidence_to_json(evidence: EvidenceView) -> JsonObject:
-    """The documented shape."""
-    offence = evidence.offence
+def offence_to_json(offence: Offence) -> JsonObject:
+    """What follows from an offence's id, for a reader."""
     return {
-        "id": to_hex(offence.encode()),
         "rule": f"E{offence.rule}",
         "validator": offence.validator,
         "place": namespace_to_json(NamespaceId(offence.place)),
         "slashable": offence.is_slashable,
-        "proof": to_hex(evidence.proof),
     }
+
+
+def evidence_to_json(evidence: EvidenceView) -> JsonObject:
+    """The documented shape."""
+    offence = evidence.offence
+    return {"id": to_hex(offence.encode()), **offence_to_json(offence), "proof": to_hex(evidence.proof)}
 
 
 def evidence_from_json(value: object, name: str = "evidence") -> EvidenceView:
