@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from consensus.numbers import Height, View
+from consensus.numbers import Height, Milliseconds, View
 from consensus.ordering.cut import determine_cut
 from consensus.replica.tree import TipTree
 from consensus.vocabulary.certificates import QC
@@ -14,12 +14,12 @@ from sequencer.execution.blocks import ExecutedBlock
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.chain_views import ChainViews
 from sequencer.node.progress import Progress
+from sequencer.node.records import batch_record, execution_puts, tips_puts
 from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
 from storage.database import Database
 from storage.keyspace import BATCH_DIGEST, NAMESPACE_BLOCK, id_key, namespace_key
-from storage.segments import BatchRecord
 from tests.chain_run import ChainRun
 
 
@@ -83,18 +83,12 @@ class StoredChain:
     def execute(self, ts_ms, batches):
         """Stores what a node stores of an executed block."""
         tip = self.run.tips.tip(ts_ms, batches)
-        for lane, added in batches.items():
+        for added in batches.values():
             self.run.batches.update((batch.digest, batch) for batch in added)
-            records = [BatchRecord(lane, batch.header.seq, batch.digest, 1, batch.encoded) for batch in added]
-            self.log.append_many(records, lambda: 1)
+            self.log.append_many([batch_record(batch, Milliseconds(1)) for batch in added], lambda: 1)
         done = self.run.execute(tip)
         block = done.block
-        puts = self.blocks.executed_block_puts(block.height, block.encode())
-        puts += ChainStore.tip_puts(tip.id, tip.encoded) + ChainStore.commit_puts(block.height, tip.id)
-        for part in (namespace.block for namespace in block.namespaces):
-            puts += self.blocks.namespace_block_puts(part.namespace, part.index, block.height, part.encode())
-        if done.record is not None and block.attestation is not None:
-            puts += self.blocks.leaves_record_puts(block.attestation.height, done.record.encode())
+        puts = execution_puts(done) + tips_puts([tip]) + ChainStore.commit_puts(block.height, tip.id)
         self.database.write(puts, sync=False)
         return block
 

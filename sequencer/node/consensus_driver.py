@@ -69,12 +69,12 @@ from sequencer.node.frames import (
     encode_tips_request,
 )
 from sequencer.node.outbox import Outbox
+from sequencer.node.records import commit_puts, save_puts, tips_puts
 from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
-from storage.chain import ChainStore, CommitProof
+from storage.chain import ChainStore
 from storage.errors import StorageFault
-from storage.safety import SafetyStore
 
 FETCHES_MAX = 8
 FETCH_TIMEOUT_MS = 2_000
@@ -200,8 +200,7 @@ class ConsensusDriver:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Save():
-                tips: dict[bytes, bytes] = {tip.id: tip.encoded for tip in effect.tips}
-                self._outbox.put(SafetyStore.record_puts(effect.record.encode(), tips))
+                self._outbox.put(save_puts(effect))
             case Send():
                 self._post(effect.message, effect.to)
             case Broadcast():
@@ -211,7 +210,7 @@ class ConsensusDriver:
             case FetchTips():
                 self._outbox.post(lambda: self._request_fetch(effect))
             case StoreTips():
-                self._outbox.put([put for tip in effect.tips for put in ChainStore.tip_puts(tip.id, tip.encoded)])
+                self._outbox.put(tips_puts(effect.tips))
             case NeedBatches():
                 self._listener.batches_needed(effect)
             case Confirm():
@@ -255,16 +254,8 @@ class ConsensusDriver:
         self._outbox.post(deliver)
 
     def _commit(self, commit: Commit) -> None:
-        puts = []
-        for block in commit.blocks:
-            header = block.tip.header
-            puts += ChainStore.tip_puts(block.tip.id, block.tip.encoded)
-            puts += ChainStore.commit_puts(header.height, block.tip.id)
-        last = commit.blocks[-1].tip
-        proof = CommitProof(commit.certificate.encoded, commit.child_certificate.encoded)
-        puts += ChainStore.commit_proof_puts(last.header.height, proof)
-        self._metrics.set(table.CONSENSUS_HEIGHT, last.header.height, "final")
-        self._outbox.put(puts)
+        self._metrics.set(table.CONSENSUS_HEIGHT, commit.blocks[-1].tip.header.height, "final")
+        self._outbox.put(commit_puts(commit))
         self._outbox.post(lambda: self._listener.committed(commit))
 
     # timers

@@ -28,9 +28,10 @@ from sequencer.execution.execute import Execution, Executor, OrderedTip
 from sequencer.execution.state import ExecutionState
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.failpoints import Failpoints
+from sequencer.node.records import execution_puts
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
-from storage import blocks, chain, safety, transactions
+from storage import chain, safety, transactions
 from storage.database import Database
 from storage.keyspace import Puts
 
@@ -143,27 +144,20 @@ class ExecutionDriver:
         """In a thread: execute, then one synced write."""
         batches = _HeldBatches(self._source, [batch.digest for batch in ordered.batches])
         execution = self._executor.execute(self.state, ordered, batches)
-        puts = self._puts(execution)
+        puts = execution_puts(execution) + self._transaction_puts(execution.block)
         self._failpoints.reach("execution_before_save")
         self._database.write(puts, safety.SafetyStore.tip_deletes([execution.block.block_id]), sync=True)
         self._failpoints.reach("execution_after_save")
         return execution
 
-    def _puts(self, execution: Execution) -> Puts:
-        block, height = execution.block, execution.block.height
-        puts = blocks.BlockStore.executed_block_puts(height, block.encode())
+    def _transaction_puts(self, block: ExecutedBlock) -> Puts:
+        """The final places of a block's transactions, as far as this node indexes them."""
+        puts: Puts = []
         for namespace in block.namespaces:
-            part = namespace.block
-            puts += blocks.BlockStore.namespace_block_puts(part.namespace, part.index, height, part.encode())
-            puts += self._index_puts(part.namespace, part.index, namespace.runs)
-        if execution.record is not None and block.attestation is not None:
-            puts += blocks.BlockStore.leaves_record_puts(block.attestation.height, execution.record.encode())
-        puts += blocks.BlockStore.state_puts(blocks.ExecutionState(height, execution.state.encode()))
-        puts += transactions.TransactionStore.indexed_puts(height)
-        return puts
+            puts += self._index_puts(namespace.block.namespace, namespace.block.index, namespace.runs)
+        return puts + transactions.TransactionStore.indexed_puts(block.height)
 
     def _index_puts(self, namespace: NamespaceId, index: int, runs: Sequence[Run]) -> Puts:
-        """The final places of transactions, as far as this node indexes them."""
         puts: Puts = []
         for run in runs:
             if self._tx_index == "none" or (self._tx_index == "own" and run.lane != self._index):

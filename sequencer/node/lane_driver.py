@@ -32,13 +32,12 @@ from sequencer.node.batch_source import BatchSource
 from sequencer.node.clock import read_now, wall_ms
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import FrameKind, RequestKind
+from sequencer.node.records import batch_record, own_head_puts
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.batches import BatchLog
 from storage.database import Database
 from storage.keyspace import Puts
-from storage.safety import OwnHead, SafetyStore
-from storage.segments import BatchRecord
 
 PUSH_PAUSE_S = 0.01  # after a refused send
 FETCH_TIMEOUT_MS = 5_000
@@ -213,7 +212,7 @@ class LaneDriver:
         if own_puts:
             self._failpoints.reach("own_batch_before_append")
         received_ms = wall_ms()
-        stored = self._log.append_many([_record(batch, received_ms) for batch in batches], wall_ms)
+        stored = self._log.append_many([batch_record(batch, received_ms) for batch in batches], wall_ms)
         self._failpoints.reach("batch_after_append")
         if own_puts:
             self._failpoints.reach("own_batch_after_append")
@@ -237,8 +236,7 @@ class LaneDriver:
         self._own_digests[batch.header.seq] = batch.digest
         if len(self._own_digests) > OWN_DIGESTS_MAX:
             del self._own_digests[min(self._own_digests)]
-        head = OwnHead(batch.header.seq, batch.digest, batch.header.encoded)
-        self._own_puts = [*SafetyStore.own_head_puts(head), *sealed_puts]
+        self._own_puts = [*own_head_puts(batch), *sealed_puts]
         self.handle(events.OwnBatchSealed(batch))
         await self._own_held.wait()
 
@@ -358,8 +356,3 @@ class LaneDriver:
     def missing_count(self) -> int:
         """Batches that execution waits for."""
         return len(self._waiting_held)
-
-
-def _record(batch: Batch, received_ms: Milliseconds) -> BatchRecord:
-    header = batch.header
-    return BatchRecord(header.author, header.seq, header.digest, received_ms, batch.encoded)

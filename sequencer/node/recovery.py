@@ -31,6 +31,7 @@ from sequencer.execution.state import ExecutionState
 from sequencer.lanes.recovered import RecoveredBatch, RecoveredLanes
 from sequencer.node.clock import wall_ms
 from sequencer.node.config import NodeConfig
+from sequencer.node.records import own_head_puts
 from storage.batches import BatchLog
 from storage.blocks import BlockStore
 from storage.chain import ChainStore
@@ -40,7 +41,7 @@ from storage.evidence import EvidenceStore
 from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
 from storage.record_number import RecordNumber
-from storage.safety import OwnHead, SafetyRecordBytes, SafetyStore
+from storage.safety import SafetyRecordBytes, SafetyStore
 
 _PAGE = 1_024
 _RESTORED_SHARES_MAX = 1_024
@@ -245,8 +246,7 @@ def adopt_own_batches(chain: Genesis, stores: Stores, index: ValidatorIndex) -> 
         newest, seq = page[-1], page[-1].seq
     if newest is not None:
         batch = Batch.decode(stores.batches.read_stored(newest), chain.parameters.batch_bytes_max)
-        saved = OwnHead(batch.header.seq, batch.digest, batch.header.encoded)
-        stores.database.write(SafetyStore.own_head_puts(saved), sync=True)
+        stores.database.write(own_head_puts(batch), sync=True)
 
 
 def recover_lanes(

@@ -16,11 +16,11 @@ from consensus.vocabulary.attestation import AttestationCertificate, Attestation
 from sequencer.attesting import certify, effects, events
 from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.blocks import ExecutedBlock
-from sequencer.execution.execute import Execution, Executor, OrderedTip
+from sequencer.execution.execute import Executor, OrderedTip
 from sequencer.execution.state import ExecutionState
+from sequencer.node.records import execution_puts
 from sequencer.node.recovery import restored_shares
 from storage import blocks
-from storage.keyspace import Puts
 from storage.safety import SafetyStore
 from tests.simulation.keys import bls_key
 
@@ -94,7 +94,7 @@ class BlockSide:
             if self._node.is_struck("before saving a height"):
                 return
             deletes = SafetyStore.tip_deletes([execution.block.block_id])
-            self._node.stores.database.write(_puts(execution), deletes, sync=True)
+            self._node.stores.database.write(execution_puts(execution), deletes, sync=True)
             if self._node.is_struck("after saving a height"):
                 return
             self._waiting.pop(height, None)
@@ -226,15 +226,3 @@ class BlockSide:
                 asked.blocks._show_certificate(me, raw)
 
         cluster.carry(me, peer, 8, serve)
-
-
-def _puts(execution: Execution) -> Puts:
-    """What `ExecutionDriver` writes, without the index of transactions."""
-    block = execution.block
-    puts = blocks.BlockStore.executed_block_puts(block.height, block.encode())
-    for namespace in block.namespaces:
-        part = namespace.block
-        puts += blocks.BlockStore.namespace_block_puts(part.namespace, part.index, block.height, part.encode())
-    if execution.record is not None and block.attestation is not None:
-        puts += blocks.BlockStore.leaves_record_puts(block.attestation.height, execution.record.encode())
-    return puts + blocks.BlockStore.state_puts(blocks.ExecutionState(block.height, execution.state.encode()))

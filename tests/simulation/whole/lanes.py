@@ -22,9 +22,9 @@ from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import Draft
 from sequencer.mempool.mempool import Mempool
 from sequencer.mempool.seal import OwnLane
+from sequencer.node.records import batch_record, own_head_puts
 from sequencer.node.recovery import recover_lanes
 from storage.keyspace import Puts
-from storage.safety import OwnHead, SafetyStore
 from storage.segments import BatchRecord
 from tests.simulation.keys import node_key
 
@@ -151,7 +151,7 @@ class LaneSide:
 
     def _records(self) -> list[BatchRecord]:
         wall_ms = self._node.now().wall_ms
-        return [BatchRecord(b.header.author, b.header.seq, b.digest, wall_ms, b.encoded) for b in self._writing]
+        return [batch_record(batch, wall_ms) for batch in self._writing]
 
     def _append(self) -> tuple[tuple[Digest, Milliseconds], ...]:
         stored = self._node.stores.batches.append_many(self._records(), lambda: self._node.now().wall_ms)
@@ -223,8 +223,7 @@ class LaneSide:
 
     def _hold_own(self, draft: Draft) -> None:
         batch = draft.seal(self._cluster.chain, node_key(self._node.index))
-        head = OwnHead(batch.header.seq, batch.digest, batch.header.encoded)
-        self._own = (draft, SafetyStore.own_head_puts(head))
+        self._own = (draft, own_head_puts(batch))
         self.handle(events.OwnBatchSealed(batch))
 
     def _give_receipts(self, draft: Draft) -> None:

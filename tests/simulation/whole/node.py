@@ -22,6 +22,7 @@ from consensus.replica.events import Event, Started
 from consensus.replica.replica import Replica
 from consensus.replica.safety import SafetyRecord
 from consensus.vocabulary.tip import Tip
+from sequencer.node.records import commit_puts, save_puts, tips_puts
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
@@ -30,7 +31,6 @@ from sequencer.node.recovery import (
     recover_replica,
     stored_above,
 )
-from storage.chain import ChainStore, CommitProof
 from storage.errors import StorageFault
 from storage.keyspace import Puts
 from storage.safety import SafetyStore
@@ -186,26 +186,17 @@ class WholeNode(Node):
         puts: Puts = []
         for item in items:
             if isinstance(item, Save):
-                encoded = item.record.encode()
-                puts += SafetyStore.record_puts(encoded, {tip.id: tip.encoded for tip in item.tips})
+                puts += save_puts(item)
                 self.saved = item.record
             elif isinstance(item, Commit):
                 self.cluster.check_commit_proof(item)
-                puts += self._commit_puts(item)
+                puts += commit_puts(item)
                 for block in item.blocks:
                     self.committed.append(block.tip.id)
                     self.last_block = block
                     self.cluster.note_committed(self.index, block)
         if puts:
             self.stores.database.write(puts, sync=True)
-
-    def _commit_puts(self, commit: Commit) -> Puts:
-        puts: Puts = []
-        for block in commit.blocks:
-            puts += ChainStore.tip_puts(block.tip.id, block.tip.encoded)
-            puts += ChainStore.commit_puts(block.tip.header.height, block.tip.id)
-        proof = CommitProof(commit.certificate.encoded, commit.child_certificate.encoded)
-        return puts + ChainStore.commit_proof_puts(commit.blocks[-1].tip.header.height, proof)
 
     def _told(self, commit: Commit) -> None:
         """A commit is synced: lanes and execution hear of it."""
@@ -239,8 +230,7 @@ class WholeNode(Node):
         return decode_whole(raw, lambda reader: Tip.decode(reader, self.cluster.count))
 
     def store_walked(self, tips: tuple[Tip, ...]) -> None:
-        puts = [put for tip in tips for put in ChainStore.tip_puts(tip.id, tip.encoded)]
-        self.stores.database.write(puts, sync=True)
+        self.stores.database.write(tips_puts(tips), sync=True)
 
     def walked_tip(self, tip_id: BlockId) -> Tip | None:
         raw = self.stores.chain.load_tip(tip_id)
