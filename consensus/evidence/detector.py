@@ -120,7 +120,7 @@ class Detector:
             self.note(offence)
 
     def knows(self, offence: Offence) -> bool:
-        """Whether it is of no use to prove this offence (again)."""
+        """Whether it is of no use to prove this offence (again). May be asked from a thread."""
         return offence in self._known or self._counts[offence.validator, offence.rule] >= OFFENCES_MAX
 
     def note(self, offence: Offence) -> None:

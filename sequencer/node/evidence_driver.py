@@ -8,22 +8,21 @@ Invariants:
 1. A proof is checked before it is stored, stored (synced) before it is sent, and sent on once.
 2. One proof per offence and at most OFFENCES_MAX offences of a validator against a rule: what a peer can make us store
    is bounded.
-3. Checking runs in a thread, one proof after another; at most QUEUE_MAX wait, of peers QUEUE_BYTES_MAX, and what finds
-   no room is dropped: who has it sends it again when the link opens.
+3. Reading and checking run in a thread, one proof after another; what waits is bounded by `evidence_queue.py`, and what
+   finds no room is dropped and not remembered: who has it sends it again when the link opens.
+4. What a proof says of itself decides only that it need not be checked, because a true one of the same is kept already.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 import trio
 
 from consensus.errors import InvalidObject
-from consensus.evidence.check import Offence, check_proof
+from consensus.evidence.check import Offence, accused_of, check_proof
 from consensus.evidence.detector import Detector
 from consensus.evidence.proofs import (
-    InvalidProposal,
     Proof,
     SignedHeader,
     TwoAttestations,
@@ -43,6 +42,7 @@ from sequencer.attesting.effects import RecordEvidence
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.lanes.effects import KeepEvidence
 from sequencer.node.batch_source import BatchSource
+from sequencer.node.evidence_queue import EvidenceQueue, Waiting
 from sequencer.node.frames import FrameKind, evidence_bytes_max
 from sequencer.rpc.options import EVIDENCE_PAGE_BYTES_MAX
 from sequencer.telemetry import table
@@ -50,21 +50,10 @@ from sequencer.telemetry.metrics import Metrics
 from storage.database import Database
 from storage.evidence import EvidenceStore, StoredProof
 
-QUEUE_MAX = 256
-QUEUE_BYTES_MAX = 32 * 1024 * 1024  # of peers' proofs
 SEEN_MAX = 1_024  # hashes of proofs that came lately, so that repeats cost nothing
 SENT_ON_OPENING_MAX = 64  # proofs that a peer gets when its link opens, in the order of their offences
 
 _log = structlog.get_logger("evidence")
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A proof to be checked: encoded, as a peer sent it, or made here."""
-
-    proof: Proof | bytes
-    sender: ValidatorIndex | None = None
-    is_counted: bool = False  # the detector found it, so its offence counts already
 
 
 class EvidenceDriver:
@@ -89,8 +78,7 @@ class EvidenceDriver:
         self._metrics = metrics
         self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
         self._host: ValidatorHost | None = None
-        self._queue: deque[_Waiting] = deque()
-        self._queued_bytes = 0
+        self._queue = EvidenceQueue(chain.validator_set.count)
         self._arrived = trio.Event()
         self._seen: OrderedDict[Hash, None] = OrderedDict()
         self._limiter = trio.CapacityLimiter(1)
@@ -105,35 +93,30 @@ class EvidenceDriver:
         """A consensus message of a peer, whatever the replica made of it."""
         self._detector.enter(self._view())
         for proof in self._detector.see(message):
-            self._wait(_Waiting(proof, is_counted=True))
+            self._wait(Waiting(proof, is_counted=True))
 
-    def see_refused(self, message: Message) -> None:
-        """One that the replica refused: a proposal may convict its leader."""
+    def see_refused(self, peer: ValidatorIndex, message: Message) -> None:
+        """One of a peer that the replica refused: a proposal may convict its leader."""
         if isinstance(message, Proposal):
-            self._wait(_Waiting(InvalidProposal(message)))
+            self._wait(Waiting(message, peer))
 
     def keep_fork(self, found: KeepEvidence) -> None:
         """E7, of two batches on our disk."""
-        first, second = self._source.load(found.first), self._source.load(found.second)
-        if first is not None and second is not None:
-            signed = [SignedHeader(batch.header, batch.author_sig) for batch in (first, second)]
-            self._wait(_Waiting(in_order(TwoBatches(*signed))))
+        self._wait(Waiting(found))
 
     def keep_attestations(self, found: RecordEvidence) -> None:
         """E6, of two shares that were verified."""
-        self._wait(_Waiting(in_order(TwoAttestations(found.first, found.second))))
+        self._wait(Waiting(in_order(TwoAttestations(found.first, found.second))))
 
     # links
 
     def receive(self, peer: ValidatorIndex, body: bytes) -> None:
-        """A proof that a peer sends; what came lately costs nothing again."""
+        """A proof that a peer sends; what was taken lately costs nothing again."""
         name = sha256(body)
-        if name in self._seen:
-            return
-        self._seen[name] = None
-        if len(self._seen) > SEEN_MAX:
-            self._seen.popitem(last=False)
-        self._wait(_Waiting(body, peer))
+        if name not in self._seen and self._wait(Waiting(body, peer)):
+            self._seen[name] = None
+            if len(self._seen) > SEEN_MAX:
+                self._seen.popitem(last=False)
 
     async def show_all(self, peer: ValidatorIndex) -> None:
         """Shows proofs to a peer whose link has opened and that may lack them."""
@@ -146,12 +129,11 @@ class EvidenceDriver:
 
     # checking and keeping
 
-    def _wait(self, waiting: _Waiting) -> None:
-        size = len(waiting.proof) if isinstance(waiting.proof, bytes) else 0
-        if len(self._queue) < QUEUE_MAX and self._queued_bytes + size <= QUEUE_BYTES_MAX:
-            self._queue.append(waiting)
-            self._queued_bytes += size
-            self._arrived.set()
+    def _wait(self, waiting: Waiting) -> bool:
+        """Whether it found room."""
+        found_room = self._queue.offer(waiting)
+        self._arrived.set()
+        return found_room
 
     async def run(self) -> None:
         """Checks and keeps for ever. Raises `StorageFault`."""
@@ -159,25 +141,49 @@ class EvidenceDriver:
             await self._arrived.wait()
             self._arrived = trio.Event()
             while self._queue:
-                waiting = self._queue.popleft()
-                self._queued_bytes -= len(waiting.proof) if isinstance(waiting.proof, bytes) else 0
-                await self._take(waiting)
+                await self._take(self._queue.take())
 
-    async def _take(self, waiting: _Waiting) -> None:
+    async def _take(self, waiting: Waiting) -> None:
+        sender = waiting.sender if isinstance(waiting.found, bytes) else None
         try:
-            proof, offence = await trio.to_thread.run_sync(self._check, waiting.proof, limiter=self._limiter)
+            judged = await trio.to_thread.run_sync(self._judge, waiting, limiter=self._limiter)
         except InvalidObject as fault:
-            if waiting.sender is not None and self._host is not None:
-                self._host.accuse(waiting.sender, PeerFault("false_evidence", str(fault)))
+            if sender is not None and self._host is not None:
+                self._host.accuse(sender, PeerFault("false_evidence", str(fault)))
             return
-        is_full = not waiting.is_counted and self._detector.knows(offence)
-        if not is_full and self._store.load(offence.encode()) is None:
-            await self._keep(proof, offence, waiting.sender)
+        if judged is not None:
+            await self._keep(*judged, sender)
 
-    def _check(self, proof: Proof | bytes) -> tuple[Proof, Offence]:
-        """In a thread. Raises `InvalidObject`."""
-        decoded = decode_proof(proof, self._chain.validator_set.count) if isinstance(proof, bytes) else proof
-        return decoded, check_proof(decoded, self._chain)
+    def _judge(self, waiting: Waiting) -> tuple[Proof, Offence] | None:
+        """In a thread: a true proof and its offence, or None if there is none or none is wanted.
+
+        Raises `InvalidObject`.
+        """
+        if isinstance(waiting.found, Proposal):
+            convicted = self._detector.convict_leader(waiting.found)
+            return (convicted, accused_of(convicted, self._chain)) if convicted is not None else None
+        proof = self._read(waiting.found)
+        if proof is None:
+            return None
+        offence = accused_of(proof, self._chain)
+        return None if self._is_known(offence, waiting) else (proof, check_proof(proof, self._chain))
+
+    def _read(self, found: Proof | bytes | KeepEvidence) -> Proof | None:
+        if isinstance(found, bytes):
+            return decode_proof(found, self._chain.validator_set.count)
+        if not isinstance(found, KeepEvidence):
+            return found
+        first, second = self._source.load(found.first), self._source.load(found.second)
+        if first is None or second is None:
+            return None
+        signed = [SignedHeader(batch.header, batch.author_sig) for batch in (first, second)]
+        return in_order(TwoBatches(*signed))
+
+    def _is_known(self, offence: Offence, waiting: Waiting) -> bool:
+        """The detector knows what it found; that is kept already if a peer's proof of it came before."""
+        if waiting.is_counted:
+            return self._store.load(offence.encode()) is not None
+        return self._detector.knows(offence)
 
     async def _keep(self, proof: Proof, offence: Offence, sender: ValidatorIndex | None) -> None:
         encoded = encode_proof(proof)

@@ -125,7 +125,7 @@ class Links:
         try:
             self._consensus.handle_from(peer, received(peer, message))
         except PeerFault:
-            self._evidence.see_refused(message)
+            self._evidence.see_refused(peer, message)
             raise
         finally:
             self._evidence.see(message)

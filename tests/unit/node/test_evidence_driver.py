@@ -1,22 +1,32 @@
 """Evidence at work: found, checked, stored, spread, and bounded whatever peers send."""
 
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import trio
 import trio.testing
 
+from consensus import signing
 from consensus.evidence.check import Offence
-from consensus.evidence.proofs import TwoVotes, encode_proof
-from consensus.numbers import ValidatorIndex, View
+from consensus.evidence.proofs import InvalidProposal, SignedVote, TwoAttestations, TwoVotes, encode_proof, in_order
+from consensus.numbers import Digest, Seq, ValidatorIndex, View
+from consensus.signing import sha256
 from p2p.errors import PeerFault
+from sequencer.attesting.effects import RecordEvidence
+from sequencer.lanes.effects import KeepEvidence
 from sequencer.node.batch_source import BatchSource
-from sequencer.node.evidence_driver import QUEUE_MAX, EvidenceDriver
+from sequencer.node.evidence_driver import EvidenceDriver
+from sequencer.node.evidence_queue import QUEUE_BYTES_MAX, SHARE_MAX
 from sequencer.node.frames import FrameKind
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.batches import BatchLog
 from storage.database import Database
 from storage.evidence import EvidenceStore
-from tests.unit.consensus.evidence.test_check import CHAIN, EXAMPLES, FORGE, INNOCENTS, header, two_tips
+from tests.unit.consensus.evidence.test_check import CHAIN, EXAMPLES, FORGE, INNOCENTS, attestation, header, two_tips
+from tests.unit.consensus.evidence.test_detector import count_calls
 
 OWN = ValidatorIndex(0)
 
@@ -96,8 +106,9 @@ async def test_what_the_links_bring_is_compared_and_a_contradiction_is_kept_and_
 async def test_a_refused_proposal_convicts_its_leader(make_driver):
     driver = make_driver()
     first, _ = two_tips()
-    driver.see_refused(FORGE.proposal(3, FORGE.tip(3, FORGE.certify(first))))
-    driver.see_refused(FORGE.vote(first.vote_body(View(1)), 2))
+    peer = ValidatorIndex(1)
+    driver.see_refused(peer, FORGE.proposal(3, FORGE.tip(3, FORGE.certify(first))))
+    driver.see_refused(peer, FORGE.vote(first.vote_body(View(1)), 2))
     await take_all(driver)
     assert [found.offence.rule for found in driver.page(b"", 10)] == [9]
 
@@ -136,18 +147,116 @@ async def test_what_peers_can_make_us_hold_is_bounded(make_driver, monkeypatch):
         driver.receive(ValidatorIndex(1), encode_proof(_ordered_votes(*votes)))
     await take_all(driver)
     assert len(driver.page(b"", 10)) == 2
-    for number in range(QUEUE_MAX + 50):
+    for number in range(SHARE_MAX + 50):
         driver.receive(ValidatorIndex(1), b"junk %d" % number)
-    assert len(driver._queue) == QUEUE_MAX
+    assert len(driver._queue) == SHARE_MAX
     await take_all(driver)
     for number in range(40):
-        driver.receive(ValidatorIndex(1), b"%d" % number + bytes(1024 * 1024))
-    assert len(driver._queue) < 32
+        driver.receive(ValidatorIndex(number % 4), b"%d" % number + bytes(1024 * 1024))
+    assert 24 <= len(driver._queue) < 32
+
+
+async def test_a_proof_that_found_no_room_is_taken_when_it_comes_again(make_driver):
+    driver, peer = make_driver(), ValidatorIndex(1)
+    for number in range(SHARE_MAX):
+        driver.receive(peer, b"junk %d" % number)
+    proof = encode_proof(EXAMPLES["two votes"][0])
+    driver.receive(peer, proof)
+    await take_all(driver)
+    assert not driver.page(b"", 10)
+    driver.receive(peer, proof)
+    await take_all(driver)
+    assert [found.proof for found in driver.page(b"", 10)] == [proof]
+
+
+async def test_no_peer_takes_the_room_of_another_or_ours(make_driver):
+    driver = make_driver()
+    for number in range(QUEUE_BYTES_MAX // 2**20):
+        driver.receive(ValidatorIndex(1), number.to_bytes(2**20, "big"))
+    for number in range(5 * SHARE_MAX):
+        driver.receive(ValidatorIndex(2), b"junk %d" % number)
+    driver.receive(ValidatorIndex(3), encode_proof(EXAMPLES["two timeouts"][0]))
+    for tip in two_tips():
+        driver.see(FORGE.vote(tip.vote_body(View(1)), 2))
+    await take_all(driver)
+    assert [found.offence.rule for found in driver.page(b"", 10)] == [3, 5]
+
+
+async def test_what_we_find_ourselves_is_kept_whatever_waits(make_driver, monkeypatch):
+    """The detector makes no second proof of an offence: the one it made must not be dropped."""
+    monkeypatch.setattr("sequencer.node.evidence_queue.QUEUE_BYTES_MAX", 1024)
+    driver = make_driver()
+    for peer in range(1, 4):
+        driver.receive(ValidatorIndex(peer), bytes(1000 - peer))
+    for tip in two_tips():
+        driver.see(FORGE.vote(tip.vote_body(View(1)), 2))
+    attestations = TwoAttestations(attestation(b"1"), attestation(b"2"))
+    driver.keep_attestations(RecordEvidence(attestations.first, attestations.second))
+    await take_all(driver)
+    assert [found.offence.rule for found in driver.page(b"", 10)] == [3, 6]
+
+
+async def test_refused_proposals_count_with_their_bytes_for_who_sent_them(make_driver, monkeypatch):
+    first, _ = two_tips()
+    proposal = FORGE.proposal(3, FORGE.tip(3, FORGE.certify(first)))
+    monkeypatch.setattr("sequencer.node.evidence_queue.QUEUE_BYTES_MAX", 2 * len(proposal.encoded))
+    driver = make_driver()
+    for peer in (1, 1, 2, 2, 3):
+        driver.see_refused(ValidatorIndex(peer), proposal)
+    assert len(driver._queue) == 2
+
+
+async def test_what_is_known_is_not_verified_again(make_driver, monkeypatch):
+    driver = make_driver()
+    first, second = two_tips()
+    pairs = [_ordered_votes(*[FORGE.vote(tip.vote_body(View(view)), 2) for tip in (first, second)]) for view in (1, 2)]
+    stale = FORGE.proposal(3, FORGE.tip(3, FORGE.certify(first)))
+    driver.receive(ValidatorIndex(1), encode_proof(pairs[0]))
+    driver.see_refused(ValidatorIndex(1), stale)
+    await take_all(driver)
+    checked = count_calls(monkeypatch, signing, "is_signature")
+    driver.receive(ValidatorIndex(3), encode_proof(_forged(pairs[0])))
+    driver.receive(ValidatorIndex(3), encode_proof(InvalidProposal(replace(stale, leader_sig=bytes(65)))))
+    driver.see_refused(ValidatorIndex(3), stale)
+    await take_all(driver)
+    assert checked.total() == 0
+    assert [found.offence.rule for found in driver.page(b"", 10)] == [3, 9]
+
+
+async def test_a_forged_proof_blocks_no_true_one_of_its_offence(make_driver):
+    driver = make_driver()
+    true = _ordered_votes(*[FORGE.vote(tip.vote_body(View(1)), 2) for tip in two_tips()])
+    driver.receive(ValidatorIndex(3), encode_proof(_forged(true)))
+    driver.receive(ValidatorIndex(1), encode_proof(true))
+    await take_all(driver)
+    assert driver._host.accused == [3]
+    assert [found.proof for found in driver.page(b"", 10)] == [encode_proof(true)]
+
+
+async def test_the_batches_of_a_fork_are_read_in_a_thread(make_driver):
+    found = {Digest(sha256(label)): header(label)[0] for label in (b"one", b"two")}
+    threads = set()
+
+    class Source:
+        def load(self, digest):
+            threads.add(threading.current_thread())
+            signed = found.get(digest)
+            return SimpleNamespace(header=signed.header, author_sig=signed.signature) if signed else None
+
+    driver = make_driver()
+    driver._source = Source()
+    driver.keep_fork(KeepEvidence(ValidatorIndex(3), Seq(5), *found))
+    driver.keep_fork(KeepEvidence(ValidatorIndex(3), Seq(5), Digest(bytes(32)), next(iter(found))))
+    await take_all(driver)
+    assert [kept.offence for kept in driver.page(b"", 10)] == [Offence(7, ValidatorIndex(3), 5)]
+    assert threading.main_thread() not in threads
+
+
+def _forged(votes):
+    return in_order(replace(votes, second=replace(votes.second, signature=bytes(65))))
 
 
 def _ordered_votes(first, second):
-    from consensus.evidence.proofs import SignedVote, in_order
-
     pair = [SignedVote(vote.body, vote.signature) for vote in (first, second)]
     return in_order(TwoVotes(first.voter, *pair))
 
