@@ -9,7 +9,7 @@ import typer
 
 from sequencer.cli.errors import CommandError, UsageFault
 from sequencer.cli.options import HomeOption, JsonOption, UrlOption
-from sequencer.cli.output import print_json, print_table
+from sequencer.cli.output import print_fields, print_json, print_table
 
 if TYPE_CHECKING:
     from consensus.evidence.check import Offence
@@ -38,15 +38,44 @@ def list_evidence(home: HomeOption, url: UrlOption = None, as_json: JsonOption =
     if as_json:
         print_json([evidence_to_json(evidence) for evidence in found])
         return
-    rows = [[*_columns(evidence.offence), str(len(evidence.proof))] for evidence in found]
-    print_table(["RULE", "VALIDATOR", "AT", "SLASHABLE", "BYTES"], rows)
+    rows = [
+        ["0x" + evidence.offence.encode().hex(), *_columns(evidence.offence), str(len(evidence.proof))]
+        for evidence in found
+    ]
+    print_table(["ID", "RULE", "VALIDATOR", "AT", "SLASHABLE", "BYTES"], rows)
+
+
+@app.command("show")
+def show(
+    home: HomeOption,
+    offence: Annotated[str, typer.Argument(metavar="ID", help="An offence's id, as `list` shows it.")],
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one offence. With --json it comes with its proof, as `verify` reads it."""
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.evidence_views import evidence_to_json
+
+    wanted = _read_offence(offence)
+    found = ask(find_node(url, home), lambda client: client.evidence_of(wanted))
+    if found is None:
+        raise CommandError(f"this node keeps no proof of {wanted}")
+    fields = evidence_to_json(found)
+    if as_json:
+        print_json(fields)
+    else:
+        del fields["proof"]
+        print_fields({**fields, "bytes": len(found.proof)})
 
 
 @app.command("verify")
 def verify(
     home: HomeOption,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="What `list --json` prints, or one proof in hex; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="What `list --json` or `show --json` prints, or a proof in hex; - is standard input."
+        ),
     ] = "-",
     genesis: Annotated[
         Path | None, typer.Option("--genesis", metavar="FILE", help="The chain's genesis; by default the home's.")
@@ -66,6 +95,16 @@ def verify(
     false_count = sum(offence is None for offence, _ in judged)
     if false_count:
         raise CommandError(f"{false_count} of {len(judged)} proofs convict nobody")
+
+
+def _read_offence(text: str) -> "Offence":
+    from consensus.errors import DecodeError
+    from consensus.evidence.check import Offence
+
+    try:
+        return Offence.decode(_from_hex(text))
+    except (ValueError, DecodeError) as error:
+        raise UsageFault(f"{text} is no offence: give the id that `evidence list` shows") from error
 
 
 def _columns(offence: "Offence | None") -> list[str]:
@@ -106,9 +145,10 @@ def _read_proofs(file: str) -> list[bytes]:
         raise UsageFault(f"{file} has more than {FILE_BYTES_MAX} bytes")
     text = text.strip()
     try:
-        if not text.startswith("["):
+        if not text.startswith(("[", "{")):
             return [_from_hex(text)]
-        return [_from_hex(entry["proof"]) for entry in json.loads(text)]
+        told = json.loads(text)
+        return [_from_hex(entry["proof"]) for entry in (told if isinstance(told, list) else [told])]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageFault(f"{file} holds neither what `evidence list --json` prints nor a proof in hex") from error
 

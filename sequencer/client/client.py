@@ -20,6 +20,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 import trio
 
+from consensus.evidence.check import Offence
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_EPOCH, Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import Validator
@@ -284,6 +285,14 @@ class SequencerClient:
     async def checkpoint(self) -> CheckpointView | None:
         """The node's newest checkpoint; judge it with `Checkpoint.check`. None before the first."""
         return await self._call("seq_getCheckpoint", _optional(checkpoint_from_json))
+
+    async def evidence_of(self, offence: Offence) -> EvidenceView | None:
+        """The proof of one offence, or None if the node keeps none; judge it with `check_proof`."""
+        answer = _list_of(evidence_from_json)
+        found = await self._call("seq_getEvidence", answer, id=to_hex(offence.encode()))
+        if [evidence.offence for evidence in found] not in ([], [offence]):
+            raise MalformedAnswer("the answer is about another offence")
+        return found[0] if found else None
 
     async def validators(self, epoch: Epoch = GENESIS_EPOCH) -> tuple[Validator, ...] | None:
         """The validators of an epoch by index; None if there is no such epoch yet."""

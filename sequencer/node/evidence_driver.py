@@ -204,6 +204,11 @@ class EvidenceDriver:
 
     # reading
 
+    def find(self, offence: bytes) -> EvidenceView | None:
+        """In a thread: the proof of an encoded offence, or None."""
+        proof = self._store.load(offence)
+        return EvidenceView(Offence.decode(offence), proof) if proof is not None else None
+
     def page(self, after: bytes, count: int) -> list[EvidenceView]:
         """In a thread: at most `count` proofs behind this offence, in their order; b"" for the first."""
         found: list[EvidenceView] = []

@@ -174,6 +174,10 @@ class NodeService:
         """See `Checkpoints.newest`."""
         return await self._checkpoints.newest()
 
+    async def evidence_of(self, offence: bytes) -> EvidenceView | None:
+        """See `EvidenceDriver.find`."""
+        return await trio.to_thread.run_sync(self._evidence.find, offence)
+
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         """The one set there is."""
         return self._chain.validator_set if epoch == GENESIS_EPOCH else None

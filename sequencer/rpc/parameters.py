@@ -86,10 +86,10 @@ def _read_batch_name(value: object) -> int | BatchName:
             return as_number(value, "index")
 
 
-def _read_offence(value: object) -> bytes:
-    data = read_hex(value, "after")
+def _read_offence(value: object, name: str) -> bytes:
+    data = read_hex(value, name)
     if len(data) not in (0, OFFENCE_BYTES):
-        raise RequestRefused("malformed", f"after is an id of {OFFENCE_BYTES} bytes, or 0x")
+        raise RequestRefused("malformed", f"{name} is an id of {OFFENCE_BYTES} bytes, or 0x")
     return data
 
 
@@ -181,7 +181,14 @@ AFTER_OFFENCE = Parameter(
     "after",
     "The id behind which the page begins: the last one of the page before.",
     HEX_SCHEMA,
-    _read_offence,
+    lambda value: _read_offence(value, "after"),
+    b"",
+)
+OFFENCE = Parameter(
+    "id",
+    "Only the proof of this offence, if there is one; `after` and `count` mean nothing then.",
+    HEX_SCHEMA,
+    lambda value: _read_offence(value, "id"),
     b"",
 )
 EVIDENCE_COUNT = _count(EVIDENCE_PAGE_MAX, "At most this many; a page may hold fewer because its bytes are bounded.")

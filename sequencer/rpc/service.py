@@ -107,6 +107,10 @@ class Service(Protocol):
         """The newest checkpoint (`sequencer/execution/checkpoint.py`); None before the first."""
         ...
 
+    async def evidence_of(self, offence: bytes) -> EvidenceView | None:
+        """The proof of an offence (11 bytes), or None."""
+        ...
+
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         """The set of an epoch, or None if there is no such epoch yet."""
         ...

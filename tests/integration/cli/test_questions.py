@@ -316,3 +316,23 @@ def test_evidence_is_listed_and_judged_by_the_genesis_alone(capsys, tmp_path, mo
     file.write_text("[1]")
     assert "neither" in run(capsys, "evidence", "verify", file, code=2).err
     assert "cannot be read" in run(capsys, "evidence", "verify", tmp_path / "none", code=2).err
+
+
+def test_one_offence_is_shown_by_its_id_and_judged(capsys, tmp_path, monkeypatch):
+    proof, (rule, who, place) = EXAMPLES["two votes"]
+    entry = evidence_to_json(EvidenceView(Offence(rule, ValidatorIndex(who), place), encode_proof(proof)))
+    other = "0x" + Offence(rule, ValidatorIndex(who), place + 1).encode().hex()
+    with node({"seq_getEvidence": lambda params: [entry] if params["id"] == entry["id"] else []}) as (url, _):
+        shown = run(capsys, "evidence", "show", entry["id"], "--url", url).out
+        printed = run(capsys, "evidence", "show", entry["id"], "--url", url, "--json").out
+        assert "keeps no proof of E3" in run(capsys, "evidence", "show", other, "--url", url, code=1).err
+        assert "is no offence" in run(capsys, "evidence", "show", "0x01", "--url", url, code=2).err
+    assert "E3" in shown
+    assert entry["proof"] not in shown
+    assert json.loads(printed) == entry
+    monkeypatch.setattr("sequencer.keys.genesis_file.load_genesis", lambda path: CHAIN)
+    file = tmp_path / "evidence.json"
+    file.write_text(printed)
+    assert "E3" in run(capsys, "evidence", "verify", file).out
+    with node({"seq_getEvidence": [entry]}) as (url, _):
+        assert "another offence" in run(capsys, "evidence", "show", other, "--url", url, code=1).err

@@ -178,6 +178,9 @@ class FakeService:
     async def checkpoint(self) -> CheckpointView | None:
         return CheckpointView(Height(7), BlockId(Hash(bytes(32))), b"unverified")
 
+    async def evidence_of(self, offence: bytes) -> EvidenceView | None:
+        return next((found for found in self.offences if found.offence.encode() == offence), None)
+
     def validators(self, epoch: Epoch) -> ValidatorSet | None:
         return self.chain.validator_set if epoch == 0 else None
 

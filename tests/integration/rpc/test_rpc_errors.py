@@ -71,6 +71,7 @@ REFUSED_CALLS = [
     ("seq_listBatches", [1, 101], -32602, "malformed"),
     ("seq_getEvidence", ["0x01"], -32602, "malformed"),
     ("seq_getEvidence", ["0x", 101], -32602, "malformed"),
+    ("seq_getEvidence", ["0x", 1, "0x01"], -32602, "malformed"),
     ("seq_getBlock", [1.5], -32602, "malformed"),
     ("seq_getBlock", [], -32602, "malformed"),
     ("seq_getNamespaceBlocks", [1001, -1, 1], -32602, "malformed"),

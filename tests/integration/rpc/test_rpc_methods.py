@@ -131,6 +131,14 @@ async def test_evidence_page_by_page(call, service):
         evidence_from_json({**listed[0], "validator": 9})
 
 
+async def test_evidence_of_one_offence(call, service):
+    kept, other = (EvidenceView(Offence(rule, ValidatorIndex(1), 7), b"proof") for rule in (3, 4))
+    service.offences = [kept]
+    for wanted, expected in ((kept, [kept]), (other, [])):
+        listed = (await call("seq_getEvidence", {"id": "0x" + wanted.offence.encode().hex()}))["result"]
+        assert [evidence_from_json(found) for found in listed] == expected
+
+
 async def test_the_payload_of_a_held_batch(server, service):
     service.payloads[7] = b"payload"
     async with httpx.AsyncClient() as http:

@@ -269,6 +269,8 @@ async def test_pages_go_on_behind_an_offence_and_are_bounded_in_bytes(make_drive
     first, *rest = driver.page(b"", 10)
     assert [found.offence.rule for found in (first, *rest)] == [3, 5, 7]
     assert driver.page(first.offence.encode(), 1) == rest[:1]
+    assert driver.find(first.offence.encode()) == first
+    assert driver.find(Offence(1, OWN, 1).encode()) is None
     monkeypatch.setattr("sequencer.node.evidence_driver.EVIDENCE_PAGE_BYTES_MAX", 1)
     assert driver.page(b"", 10) == [first]
     assert EvidenceStore(database).load(header(b"x")[0].encode()[:11]) is None
