@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consensus.encoding import Reader, decode_whole, u16, u32, u64
 from consensus.errors import DecodeError
+from consensus.evidence.proofs import decode_proof, encode_proof
 from consensus.merkle import PathStep, decode_path, encode_path
 from consensus.numbers import Digest, Epoch, Milliseconds, Seq, ValidatorIndex, View
 from consensus.vocabulary.anchor import NO_ANCHOR, Anchor
@@ -21,6 +22,7 @@ from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.receipt import Receipt
 from consensus.vocabulary.report import LaneReport, LaneRow, decode_reports, encode_reports
 from consensus.vocabulary.tip import Header, Tip
+from tests.property import evidence
 from tests.property import vocabulary as v
 
 EPOCH, VIEW = Epoch(0), View(9)
@@ -70,6 +72,9 @@ CODECS = {
     "proposal": Codec(v.proposals, encoded, lambda reader: Proposal.decode(reader, v.COUNT)),
     "vote": Codec(v.votes, encoded, Vote.decode),
     "timeout": Codec(v.timeouts, encoded, lambda reader: Timeout.decode(reader, v.COUNT)),
+    "proof of a fault": Codec(
+        evidence.proofs, encode_proof, lambda reader: decode_proof(reader.fixed(reader.remaining), v.COUNT)
+    ),
     "merkle path": Codec(
         st.lists(st.builds(PathStep, v.hashes, st.booleans()), max_size=5).map(tuple), encode_path, decode_path
     ),
@@ -106,6 +111,18 @@ def mutate(data: bytes, draw: st.DataObject) -> bytes:
 def test_there_and_back(codec: Codec, data: st.DataObject) -> None:
     value = data.draw(codec.values)
     assert decode_whole(codec.encode(value), codec.decode) == value
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
+@given(data=st.data())
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_no_beginning_of_it_and_nothing_longer_is_accepted(codec: Codec, data: st.DataObject) -> None:
+    whole = codec.encode(data.draw(codec.values))
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1), "length")]
+    longer = whole + data.draw(st.binary(min_size=1, max_size=4), "behind")
+    for changed in (cut, longer):
+        with pytest.raises(DecodeError):
+            decode_whole(changed, codec.decode)
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())

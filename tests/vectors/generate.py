@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import chain_vectors, l1_vectors, object_vectors, primitive_vectors, turn_vectors
+from tests.vectors import chain_vectors, evidence_vectors, l1_vectors, object_vectors, primitive_vectors, turn_vectors
 
 FOLDER = Path(__file__).parent
 FILES = {
@@ -21,6 +21,7 @@ FILES = {
     "cut.json": object_vectors.cut,
     "namespace.json": chain_vectors.namespace,
     "receipt.json": chain_vectors.receipt,
+    "evidence.json": evidence_vectors.evidence,
     "l1.json": l1_vectors.l1,
     "turn.json": turn_vectors.turn,
 }

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from consensus.bls import BlsPublicKey, is_aggregate_signature, is_signature
 from consensus.encoding import Reader, decode_whole
 from consensus.errors import DecodeError, InvalidObject
+from consensus.evidence.check import Offence, check_proof
+from consensus.evidence.proofs import Proof, decode_proof
 from consensus.genesis import Genesis
 from consensus.numbers import NamespaceId, NamespaceIndex
 from consensus.signing import is_signature as is_node_signature
@@ -107,6 +109,27 @@ def read_bitmap(case: Any) -> None:
     reader = Reader(data(case["encoded"]))
     reader.bitmap(case["size"])
     reader.finish()
+
+
+@pytest.mark.parametrize("case", load("evidence.json")["proofs"], ids=lambda case: case["what"])
+def test_evidence_convicts_whom_the_vectors_say(case: Any) -> None:
+    chain = Genesis.decode(data(load("evidence.json")["genesis"])).check()
+    offence = check_proof(decode_proof(data(case["encoded"]), chain.validator_set.count), chain)
+    assert offence == Offence(case["rule"], case["validator"], case["place"])
+    assert offence.encode() == data(case["offence_encoded"])
+
+
+def test_evidence_of_every_kind_is_there() -> None:
+    count = len(Genesis.decode(data(load("evidence.json")["genesis"])).validators)
+    kinds = {type(decode_proof(data(case["encoded"]), count)) for case in load("evidence.json")["proofs"]}
+    assert kinds == set(get_args(Proof))
+
+
+@pytest.mark.parametrize("case", load("evidence.json")["refused"], ids=lambda case: case["why"])
+def test_evidence_that_convicts_nobody(case: Any) -> None:
+    chain = Genesis.decode(data(load("evidence.json")["genesis"])).check()
+    with pytest.raises(InvalidObject):
+        check_proof(decode_proof(data(case["encoded"]), chain.validator_set.count), chain)
 
 
 def test_payloads_are_read_and_refused_forms_are_not() -> None:
