@@ -1,6 +1,7 @@
 """A network that keeps only what is young brings up a validator that has nothing, from a checkpoint."""
 
 import itertools
+from functools import partial
 
 import pytest
 
@@ -86,7 +87,7 @@ async def test_a_pruned_network_brings_up_a_validator_from_a_checkpoint(make_net
         await send(node, ledger, source, FIRST, MIB)
         await send(node, ledger, source, SECOND, MIB)
     for node in others:
-        await until(lambda node=node: freed(node), f"validator {node.index} has pruned batches")
+        await until(partial(freed, node), f"validator {node.index} has pruned batches")
     for node in others:  # what it still has in memory is served; and a pruned home starts again
         assert await node.stop() == 0
         node.start()
