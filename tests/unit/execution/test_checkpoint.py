@@ -51,6 +51,8 @@ LIES = {
     "the block": changed(GOOD, block_id=TIPS[3].id),
     "its author's signature": replace(GOOD, tip=replace(GOOD.tip, author_sig=TIPS[3].author_sig)),
     "a QC of another block": replace(GOOD, qc=TIPS[4].justify, child_qc=TIPS[5].justify),
+    "another tip, committed": replace(GOOD, tip=TIPS[3], qc=TIPS[4].justify, child_qc=TIPS[5].justify),
+    "a child of a later view": replace(GOOD, child_qc=FORGE.certify(FORGE.tip(6, GOOD.qc))),
     "no commit": replace(GOOD, child_qc=TIPS[5].justify),
     "a QC without a quorum": replace(GOOD, qc=FORGE.certify(GOOD.tip, signers=(0, 1)), child_qc=GOOD.child_qc),
     "a child's QC without a quorum": replace(GOOD, child_qc=FORGE.certify(TIPS[3], signers=(0, 1))),

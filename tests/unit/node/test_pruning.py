@@ -56,7 +56,7 @@ def pruning(home, keep_s=1.0, **heights):
     )
     checkpoints: Any = SimpleNamespace(height=heights.get("checkpoint", everything))
     return Pruning(
-        chain=home.chain,
+        chain=replace(home.chain, l1_chain_id=31_337 if "settled" in heights else 0),
         stores=stores_of(home),
         keep_s=keep_s,
         progress=progress,
@@ -98,7 +98,7 @@ async def test_what_is_young_stays(home):
     assert ChainStore(home.database).load_prunable_height() == young_from - 1
 
 
-@pytest.mark.parametrize("limit", ["attested", "checkpoint"])
+@pytest.mark.parametrize("limit", ["attested", "settled", "checkpoint"])
 async def test_nothing_goes_that_is_still_needed(home, limit):
     await prune(home, **{limit: Height(7)})
     assert ChainStore(home.database).load_prunable_height() == (6 if limit == "checkpoint" else 7)
