@@ -38,6 +38,11 @@ def lane(index: int, position: LanePosition) -> Checkpoint:
 
 
 STRANGE_HEAD = NamespaceHead(NamespaceId(1001), NamespaceIndex(0), Hash(bytes(32)))
+TWIN = FORGE.tip(
+    3, GOOD.tip.justify, reports=FORGE.reports(3, GOOD.tip.reports[0].sent_ms, validators=(1, 2, 3))
+)  # what an equivocating leader could have made
+TWIN_QC = FORGE.certify(TWIN)
+assert (TWIN.header.ts_ms, TWIN.header.height) == (GOOD.tip.header.ts_ms, GOOD.tip.header.height)
 LIES = {
     "the order": lane(2, LanePosition(Seq(9), Digest(Hash(bytes(32))))),
     "a digest": lane(0, LanePosition(Seq(0), Digest(Hash(b"\x01" * 32)))),
@@ -52,6 +57,7 @@ LIES = {
     "its author's signature": replace(GOOD, tip=replace(GOOD.tip, author_sig=TIPS[3].author_sig)),
     "a QC of another block": replace(GOOD, qc=TIPS[4].justify, child_qc=TIPS[5].justify),
     "another tip, committed": replace(GOOD, tip=TIPS[3], qc=TIPS[4].justify, child_qc=TIPS[5].justify),
+    "a tip of its view and time": replace(GOOD, tip=TWIN, qc=TWIN_QC, child_qc=FORGE.certify(FORGE.tip(4, TWIN_QC))),
     "a child of a later view": replace(GOOD, child_qc=FORGE.certify(FORGE.tip(6, GOOD.qc))),
     "no commit": replace(GOOD, child_qc=TIPS[5].justify),
     "a QC without a quorum": replace(GOOD, qc=FORGE.certify(GOOD.tip, signers=(0, 1)), child_qc=GOOD.child_qc),
