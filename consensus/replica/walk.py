@@ -132,6 +132,14 @@ def go_up(state: State) -> None:
     state.walk = None
 
 
+def walk_height(state: State) -> Height | None:
+    """Where the walk is: on its way down to the committed block, or up again; None if none is under way."""
+    if state.walk is None:
+        return None
+    wanted = state.wanted.get(state.walk.wanted)
+    return state.tree.committed_height if wanted is None or wanted.height is None else wanted.height
+
+
 def end_walk(state: State) -> None:
     """Its way leads nowhere, or another is better; what it stored stays stored."""
     if state.walk is not None:

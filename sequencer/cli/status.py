@@ -69,7 +69,19 @@ def _watch(node: "Node", interval_s: float, as_json: bool) -> None:
 
 
 def _readable(progress: "SyncStatus") -> dict[str, Any]:
-    return {**_chain(progress), **_on_l1(progress)}
+    return {**_chain(progress), **_catching_up(progress), **_on_l1(progress)}
+
+
+def _catching_up(progress: "SyncStatus") -> dict[str, Any]:
+    figures = progress.catching_up
+    if figures is None:
+        return {}
+    walk = "" if figures.walk_height is None else f", headers at {figures.walk_height}"
+    left = "no end in sight" if figures.seconds_left is None else f"about {figures.seconds_left} s left"
+    return {
+        "catching_up": f"{figures.phase}{walk}, {figures.heights_left} heights left, "
+        f"{figures.blocks_per_s} blocks/s, {left}"
+    }
 
 
 def _on_l1(progress: "SyncStatus") -> dict[str, Any]:

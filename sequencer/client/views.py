@@ -106,6 +106,26 @@ class L1Progress:
     poster: str | None
 
 
+CatchUpPhase = Literal["headers", "batches", "executing"]
+_PHASES: dict[str, CatchUpPhase] = {"headers": "headers", "batches": "batches", "executing": "executing"}
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """How a node that is far behind catches up.
+
+    `phase` is what holds it up. Headers are fetched from the newest down to the final height, and applied upwards:
+    `walk_height` is where that is, None if it is not under way. `blocks_per_s` are executed ones over the last 10 s;
+    `seconds_left` counts the blocks that the chain makes meanwhile, None while the node comes no nearer.
+    """
+
+    phase: CatchUpPhase
+    walk_height: Height | None
+    heights_left: int
+    blocks_per_s: int
+    seconds_left: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
     """How far a node is. `target_height` is the highest that it knows to exist; `reasons` are those of readiness."""
@@ -120,6 +140,7 @@ class SyncStatus:
     target_height: Height
     missing_batches: int
     l1: L1Progress | None  # None for a node without an L1
+    catching_up: CatchUp | None = None  # None for a node that follows the chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +304,35 @@ def sync_status_to_json(status: SyncStatus) -> JsonObject:
         "target_height": status.target_height,
         "missing_batches": status.missing_batches,
         "l1": None if status.l1 is None else _l1_progress_to_json(status.l1),
+        "catching_up": None if status.catching_up is None else _catch_up_to_json(status.catching_up),
     }
+
+
+def _catch_up_to_json(figures: CatchUp) -> JsonObject:
+    return {
+        "phase": figures.phase,
+        "walk_height": figures.walk_height,
+        "heights_left": figures.heights_left,
+        "blocks_per_s": figures.blocks_per_s,
+        "seconds_left": figures.seconds_left,
+    }
+
+
+def _catch_up_from_json(value: object) -> CatchUp | None:
+    if value is None:
+        return None
+    fields = Fields(value, "sync.catching_up")
+    phase = _PHASES.get(fields.text("phase"))
+    if phase is None:
+        raise MalformedAnswer(f"sync.catching_up.phase is one of {', '.join(_PHASES)}")
+    walk_height = _number_or_none(fields, "walk_height")
+    return CatchUp(
+        phase,
+        None if walk_height is None else Height(walk_height),
+        fields.number("heights_left"),
+        fields.number("blocks_per_s"),
+        _number_or_none(fields, "seconds_left"),
+    )
 
 
 def _l1_progress_to_json(progress: L1Progress) -> JsonObject:
@@ -325,6 +374,7 @@ def sync_status_from_json(value: object) -> SyncStatus:
         Height(fields.number("target_height")),
         fields.number("missing_batches"),
         None if fields["l1"] is None else _l1_progress_from_json(fields["l1"]),
+        _catch_up_from_json(fields["catching_up"]) if "catching_up" in fields else None,  # older nodes do not tell
     )
 
 

@@ -118,6 +118,7 @@ class Node:
                 self._gauges.run,
                 self._checkpoints.run,
                 self._pruning.run,
+                self._service.run_catching_up,
                 self._run_record_number,
             ):
                 nursery.start_soon(task)

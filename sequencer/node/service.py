@@ -27,6 +27,7 @@ from consensus.numbers import (
     View,
 )
 from consensus.replica.replica import Replica
+from consensus.replica.walk import walk_height
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
 from p2p.host import ValidatorHost
@@ -38,6 +39,7 @@ from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
+from sequencer.node.catching_up import CatchingUp, Place, follow_catching_up
 from sequencer.node.chain_views import ChainViews
 from sequencer.node.checkpoints import Checkpoints
 from sequencer.node.clock import wall_ms
@@ -112,6 +114,7 @@ class NodeService:
         self._namespaces = chain.namespace_ids()
         self._behind = _Since()
         self._lacking = _Since()
+        self._catching_up = CatchingUp()
 
     @property
     def chain(self) -> Genesis:
@@ -218,6 +221,21 @@ class NodeService:
             target_height=Height(self._replica.state.high_qc.body.height),
             missing_batches=self._lanes.missing_count,
             l1=self._settlement.progress() if self._settlement is not None else None,
+            catching_up=self._catching_up.figures,
+        )
+
+    async def run_catching_up(self) -> None:
+        """Follows how the node catches up, for ever."""
+        await follow_catching_up(self._catching_up, self._place)
+
+    def _place(self) -> Place:
+        state = self._replica.state
+        return Place(
+            target_height=state.high_qc.body.height,
+            final_height=self._progress.final_height,
+            executed_height=self._progress.executed.height,
+            walk_height=walk_height(state),
+            missing_batches=self._lanes.missing_count,
         )
 
     def readiness(self) -> Sequence[str]:

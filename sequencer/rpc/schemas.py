@@ -235,6 +235,16 @@ SCHEMAS: dict[str, Schema] = {
             "target_height": _NUMBER,
             "missing_batches": _NUMBER,
             "l1": _maybe(_shape("L1Progress")),
+            "catching_up": _maybe(_shape("CatchUp")),
+        }
+    ),
+    "CatchUp": _object(
+        {
+            "phase": {"type": "string", "enum": ["headers", "batches", "executing"]},
+            "walk_height": _maybe(_NUMBER),
+            "heights_left": _NUMBER,
+            "blocks_per_s": _NUMBER,
+            "seconds_left": _maybe(_NUMBER),
         }
     ),
     "Evidence": _object(

@@ -7,6 +7,7 @@ import pytest
 from consensus import limits
 from consensus.replica.effects import Commit
 from consensus.replica.state import ReplicaTiming
+from consensus.replica.walk import walk_height
 from consensus.vocabulary.tip import Tip
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import Node
@@ -68,6 +69,25 @@ def test_a_long_way_takes_no_more_memory_than_a_short_one():
     assert most < live
     assert laggard.core.state.walk is None
     cluster.check()
+
+
+def test_it_says_where_the_walk_is_on_the_way_down_and_up_again():
+    cluster, laggard = behind(150)
+    heights: list[int] = []
+
+    def look(node: Node, _effect: object) -> None:
+        height = walk_height(node.core.state) if node is laggard else None
+        if height is not None and (not heights or height != heights[-1]):
+            heights.append(height)
+
+    cluster.observers.append(look)
+    assert walk_height(laggard.core.state) is None
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    lowest = heights.index(min(heights))
+    assert heights[:lowest] == sorted(heights[:lowest], reverse=True)
+    assert heights[lowest:] == sorted(heights[lowest:])
+    assert min(heights) <= PAGE < 130 < min(heights[0], heights[-1])
+    assert walk_height(laggard.core.state) is None
 
 
 def test_marks_are_bounded_however_short_the_pages_are(monkeypatch):

@@ -34,6 +34,7 @@ def progress(**changes):
         "target_height": 11,
         "missing_batches": 0,
         "l1": None,
+        "catching_up": None,
         **changes,
     }
 
@@ -121,6 +122,22 @@ def test_status_shows_the_l1_and_its_backlog(capsys):
             shown = run(capsys, "status", "--url", url).out
         assert word in shown
         assert "900 bytes, 2.5 s" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "executing, headers at 90, 1200 heights left, 80 blocks/s, about 15 s left"),
+        ({"phase": "headers", "seconds_left": None}, "headers, headers at 90, 1200 heights left, 80 blocks/s, no end"),
+        ({"phase": "batches", "walk_height": None}, "batches, 1200 heights left, 80 blocks/s, about 15 s left"),
+    ],
+)
+def test_status_shows_how_it_catches_up(capsys, changes, words):
+    figures = {"phase": "executing", "walk_height": 90, "heights_left": 1_200, "blocks_per_s": 80, "seconds_left": 15}
+    answer = progress(ready=False, reasons=["behind"], catching_up={**figures, **changes})
+    with node({"seq_syncStatus": answer}) as (url, _):
+        shown = run(capsys, "status", "--url", url, code=3).out
+    assert words in " ".join(shown.split())
 
 
 def l1_batch(index, status="posted"):

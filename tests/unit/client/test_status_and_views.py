@@ -22,6 +22,7 @@ from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
 from sequencer.client.l1_views import l1_batch_from_json, l1_batch_to_json
 from sequencer.client.status import LADDER, L1Place, Status, TransactionStatus, status_from_json, status_to_json
 from sequencer.client.views import (
+    CatchUp,
     L1Progress,
     NamespaceEntry,
     NamespaceView,
@@ -100,6 +101,15 @@ def test_views_read_back():
         assert peer_from_json(peer_to_json(peer)) == peer
     sync = SyncStatus(False, ("syncing",), View(1), Height(2), Height(3), Height(4), Height(5), Height(6), 7, None)
     assert sync_status_from_json(sync_status_to_json(sync)) == sync
+    for walk_height, seconds_left in ((Height(40), 12), (None, None)):
+        figures = CatchUp("headers", walk_height, 100, 8, seconds_left)
+        behind = replace(sync, catching_up=figures)
+        assert sync_status_from_json(sync_status_to_json(behind)) == behind
+    silent = sync_status_to_json(sync)
+    del silent["catching_up"]
+    assert sync_status_from_json(silent) == sync
+    with pytest.raises(MalformedAnswer):
+        sync_status_from_json(sync_status_to_json(sync) | {"catching_up": {"phase": "sleeping"}})
     progress = L1Progress(True, Height(4), Height(3), 2, 1_000, 2_500, "in_flight")
     for l1 in (progress, replace(progress, poster=None)):
         posted = replace(sync, l1=l1)
