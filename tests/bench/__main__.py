@@ -17,6 +17,7 @@ from typing import Any
 
 import trio
 
+from tests.bench import catching_up
 from tests.bench.load import RUNGS, Samples, final_count, loaded, unloaded
 from tests.bench.network import Network, Usage, devnet, until_running
 
@@ -114,7 +115,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=64, help="transactions per request")
     parser.add_argument("--size", type=int, default=512, help="bytes per transaction")
     parser.add_argument("--unloaded", type=int, default=100, help="transactions of the unloaded part")
+    parser.add_argument("--catch-up", type=float, metavar="SECONDS", help="measure this instead: see catching_up.py")
+    parser.add_argument("--rate", type=float, default=1_000.0, help="transactions per second, with --catch-up")
+    parser.add_argument("--profile", action="store_true", help="sample the validator that catches up")
     options = parser.parse_args()
+    if options.catch_up is not None:
+        catching_up.main(options)
+        return
     if options.warm_up >= options.seconds:
         parser.error("--warm-up is below --seconds")
 
