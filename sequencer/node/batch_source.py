@@ -54,6 +54,10 @@ class BatchSource:
         self.remember(batch)
         return batch
 
+    def holds(self, digest: Digest) -> bool:
+        """Whether the batch is on disk."""
+        return self._log.contains(digest)
+
     def encoded(self, digest: Digest) -> bytes | None:
         """The bytes of a held batch, for a peer: they do not displace what we need ourselves."""
         with self._turn:
