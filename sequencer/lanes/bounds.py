@@ -16,6 +16,8 @@ class LaneBounds:
     push_grace_ms: float = 20  # a listed batch is likely on its way over its author's link: do not fetch it twice
     patience_min_ms: float = 20  # before the next pair is asked: two round trips, within these two
     patience_max_ms: float = 2_000
+    rest_ms: float = 1_000  # a peer that failed to give a batch is asked after the others for so long
+    rest_max_ms: float = 60_000
     round_pause_ms: float = 250  # before all are asked once more
     gap_delay_ms: float = 20  # a gap that closes by itself is none
     gap_retry_ms: float = 500

@@ -4,12 +4,15 @@ Responsible for: whom to ask next, and how many requests may be out.
 Refuses to do: look at batches; it knows digests and who is said to hold them.
 
 Invariants:
-1. A digest is asked from two of its holders at a time; the next pair after two round trips, or one more after a
-   failure. When all were asked it begins again after a pause. Only holders are asked, and only over an open link.
+1. A digest is asked from two of its holders at a time, from one while more digests are missing than requests may be in
+   flight; the next after two round trips, or one more after a failure. When all were asked it begins again after a
+   pause. Only holders are asked, and only over an open link.
 2. At most `requests_max` requests are in flight, at most `requests_per_peer_max` of them to one peer, whatever was
    given up meanwhile: a request counts until it is answered or its link is closed.
 3. Older wishes are served first, so that execution can go on from where it stands.
-4. At most `wanted_max` digests are remembered; one more is refused, and its batch is asked for when it is named again.
+4. A peer that failed rests for `rest_ms`, twice as long after each further failure in a row, up to `rest_max_ms`: a
+   wish rather waits for a busy one. A resting peer is asked for what all others were asked for, and if all rest.
+5. At most `wanted_max` digests are remembered; one more is refused, and its batch is asked for when it is named again.
 """
 
 import heapq
@@ -52,6 +55,9 @@ class Fetches:
         self._order = 0
         self._in_flight: dict[tuple[Digest, ValidatorIndex], float] = {}
         self._load: Counter[ValidatorIndex] = Counter()  # requests in flight by peer, of linked peers
+        self._failures: Counter[ValidatorIndex] = Counter()  # in a row, by peer
+        self._rests_until_mono_ms: dict[ValidatorIndex, float] = {}
+        self._seen_mono_ms = 0.0
         self._linked: set[ValidatorIndex] = set()
         self._round_trip_ms = _FIRST_ROUND_TRIP_MS
 
@@ -71,7 +77,7 @@ class Fetches:
         return (digest, peer) in self._in_flight
 
     def want(self, digest: Digest, holders: tuple[ValidatorIndex, ...], due_mono_ms: float) -> bool:
-        """Remembers a wish, or more holders of it. Returns False if there is no room (invariant 4)."""
+        """Remembers a wish, or more holders of it. Returns False if there is no room (invariant 5)."""
         wish = self._wishes.get(digest)
         if wish is not None:
             wish.holders += tuple(peer for peer in holders if peer not in wish.holders)
@@ -102,10 +108,15 @@ class Fetches:
         sent_mono_ms = self._end(digest, peer)
         if sent_mono_ms is not None:
             self._round_trip_ms += _SMOOTHING * (now.mono_ms - sent_mono_ms - self._round_trip_ms)
+            self._failures.pop(peer, None)
+            self._rests_until_mono_ms.pop(peer, None)
 
     def failed(self, digest: Digest, peer: ValidatorIndex, now: Now) -> None:
         """A request ended without the batch."""
-        self._end(digest, peer)
+        if self._end(digest, peer) is not None and peer in self._linked:
+            rest_ms = self._bounds.rest_ms * 2 ** min(self._failures[peer], 16)
+            self._failures[peer] += 1
+            self._rests_until_mono_ms[peer] = now.mono_ms + min(rest_ms, self._bounds.rest_max_ms)
         wish = self._wishes.get(digest)
         if wish is not None and peer in wish.pair:
             wish.pair -= {peer}
@@ -122,11 +133,15 @@ class Fetches:
         wish.due_mono_ms = due_mono_ms
         heapq.heappush(self._due, (due_mono_ms, self._order, wish.digest))
 
-    def _has_room(self) -> bool:
-        bounds = self._bounds
-        return len(self._in_flight) < bounds.requests_max and any(
-            self._load[peer] < bounds.requests_per_peer_max for peer in self._linked
-        )
+    def _room_from_ms(self) -> float | None:
+        """From when on one more request may go out; None while only an answer or a link can help."""
+        bounds, rests = self._bounds, self._rests_until_mono_ms
+        free = [peer for peer in self._linked if self._load[peer] < bounds.requests_per_peer_max]
+        if not free or len(self._in_flight) >= bounds.requests_max:
+            return None
+        if all(rests.get(peer, 0.0) > self._seen_mono_ms for peer in self._linked):
+            return 0.0
+        return min(rests.get(peer, 0.0) for peer in free)
 
     def _first_due(self) -> _Wish | None:
         """The wish that is due first; skips what no longer counts."""
@@ -140,17 +155,16 @@ class Fetches:
 
     def next_due_ms(self) -> float | None:
         """When `requests` should be called next; None while only an answer or a link can help."""
-        if not self._has_room():
-            return None
-        wish = self._first_due()
-        return None if wish is None else wish.due_mono_ms
+        room_ms, wish = self._room_from_ms(), self._first_due()
+        return None if room_ms is None or wish is None else max(room_ms, wish.due_mono_ms)
 
     def requests(self, now: Now) -> list[RequestBatch]:
         """The requests to send now."""
         sent: list[RequestBatch] = []
+        self._seen_mono_ms = now.mono_ms
         for _ in range(_EXAMINED_MAX):
-            wish = self._first_due() if self._has_room() else None
-            if wish is None or wish.due_mono_ms > now.mono_ms:
+            room_ms, wish = self._room_from_ms(), self._first_due()
+            if room_ms is None or wish is None or max(room_ms, wish.due_mono_ms) > now.mono_ms:
                 break
             heapq.heappop(self._due)
             sent += self._ask_next(wish, now)
@@ -165,8 +179,10 @@ class Fetches:
             for peer in wish.holders
             if peer in self._linked and peer not in wish.asked and not self.is_in_flight(wish.digest, peer)
         ]
-        for peer in sorted(candidates, key=lambda peer: (self._load[peer], peer)):
-            if len(wish.pair) >= _PAIR or len(self._in_flight) >= bounds.requests_max:
+        at_once = _PAIR if len(self._wishes) <= bounds.requests_max else 1
+        awake = [peer for peer in candidates if self._rests_until_mono_ms.get(peer, 0.0) <= now.mono_ms]
+        for peer in sorted(awake or candidates, key=lambda peer: (self._load[peer], peer)):
+            if len(wish.pair) >= at_once or len(self._in_flight) >= bounds.requests_max:
                 break
             if self._load[peer] < bounds.requests_per_peer_max:
                 wish.pair |= {peer}

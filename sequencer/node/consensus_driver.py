@@ -7,7 +7,9 @@ Invariants:
 1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
 2. A commit is told to execution only after its puts are synced.
 3. At most FETCHES_MAX walks are under way at once.
-4. While it listens the replica has not started: nothing is signed, and what peers say is only searched for statements
+4. A peer that was late has twice the time with its next page, up to FETCH_TIMEOUT_MAX_MS, until it is in time again: a
+   page that a slow link or a busy machine cannot bring in FETCH_TIMEOUT_MS is not asked for in vain for ever.
+5. While it listens the replica has not started: nothing is signed, and what peers say is only searched for statements
    of our own key.
 """
 
@@ -77,7 +79,8 @@ from storage.chain import ChainStore
 from storage.errors import StorageFault
 
 FETCHES_MAX = 8
-FETCH_TIMEOUT_MS = 2_000
+FETCH_TIMEOUT_MS = 2_000  # of a peer that never was late
+FETCH_TIMEOUT_MAX_MS = 16_000
 COUNTED = {
     FrameKind.PROPOSAL: table.CONSENSUS_PROPOSALS,
     FrameKind.VOTE: table.CONSENSUS_VOTES,
@@ -143,6 +146,7 @@ class ConsensusDriver:
         self._timers_changed = trio.Event()
         self._fetches, self._fetch_requests = trio.open_memory_channel[FetchTips](64)
         self._fetching: set[BlockId] = set()
+        self._fetch_timeouts_ms: dict[ValidatorIndex, int] = {}  # of peers that were late
         self._decoding = trio.CapacityLimiter(1)
         self._view_entered_s = trio.current_time()
         self.fault_reasons: dict[ValidatorIndex, str] = {}
@@ -331,12 +335,17 @@ class ConsensusDriver:
         if self._host is None:
             return ()
         answer_max = limits.WALK_BYTES_MAX + self._chain.tip_bytes_max
+        timeout_ms, began_s = self._fetch_timeouts_ms.get(peer, FETCH_TIMEOUT_MS), trio.current_time()
         try:
             answer = await self._host.request(
-                peer, RequestKind.TIPS, body, timeout_ms=FETCH_TIMEOUT_MS, response_bytes_max=answer_max
+                peer, RequestKind.TIPS, body, timeout_ms=timeout_ms, response_bytes_max=answer_max
             )
+            if trio.current_time() - began_s < FETCH_TIMEOUT_MS / 1_000:
+                self._fetch_timeouts_ms.pop(peer, None)
             return await self._decode(answer)
-        except RequestFailed:
+        except RequestFailed as failure:
+            if failure.reason == "timeout":
+                self._fetch_timeouts_ms[peer] = min(2 * timeout_ms, FETCH_TIMEOUT_MAX_MS)
             return ()
         except DecodeError:
             self.fault_reasons[peer] = "malformed"

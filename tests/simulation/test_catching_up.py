@@ -1,10 +1,13 @@
 """A validator that was away walks back from the newest QC, page by page, and up again."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from consensus import limits
+from consensus.numbers import Milliseconds
 from consensus.replica.effects import Commit
 from consensus.replica.state import ReplicaTiming
 from consensus.replica.walk import walk_height
@@ -168,4 +171,39 @@ def test_whatever_goes_wrong_on_the_way_it_arrives(monkeypatch, seed):
     cluster.run_until(lambda: has_caught_up(cluster), limit_ms=20_000)
     cluster.run(200)
     assert laggard.core.state.walk is None
+    cluster.check()
+
+
+LIARS = (0, 2)
+HONEST = 1
+
+
+def other_bytes(tip: Tip) -> Tip:
+    """A tip that its own id does not name."""
+    return replace(tip, header=replace(tip.header, ts_ms=Milliseconds(tip.header.ts_ms + 1)))
+
+
+LIES: dict[str, Callable[[tuple[Tip, ...]], tuple[float, tuple[Tip, ...]]]] = {
+    "tips that do not hash": lambda tips: (0.0, tuple(map(other_bytes, tips))),
+    "tips of which a later one does not hash": lambda tips: (0.0, (*tips[:2], *map(other_bytes, tips[2:]))),
+    "reports that the header does not name": lambda tips: (
+        0.0,
+        tuple(replace(tip, reports=tip.reports[:-1]) for tip in tips),
+    ),
+    "other tips than asked": lambda tips: (0.0, tips[1:]),
+    "nothing": lambda tips: (0.0, ()),
+    "nothing until it is too late": lambda tips: (2_000.0, ()),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lying_peer_costs_a_request_and_one_honest_peer_is_enough(lie):
+    cluster, laggard = behind(60)
+    cluster.answers = lambda peer, tips: LIES[lie](tips) if peer in LIARS else (0.0, tips)
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=10_000)
+    assert laggard.pages_asked.count(HONEST) >= 60 / PAGE
+    for liar in LIARS:
+        assert laggard.pages_asked.count(liar) <= 2  # another tip may have been wanted at the same time
+    assert {sender for sender, _ in laggard.faults} <= set(LIARS)
+    laggard.faults.clear()
     cluster.check()

@@ -2,8 +2,11 @@
 
 from collections import Counter
 
+import pytest
+
 from consensus.numbers import Digest, ValidatorIndex
 from sequencer.lanes.bounds import LaneBounds
+from sequencer.lanes.effects import RequestBatch
 from sequencer.lanes.fetching import Fetches
 from tests.unit.lanes.lane_desk import at
 
@@ -90,11 +93,103 @@ def test_the_load_is_spread_and_bounded() -> None:
     sent = made.requests(at(0))
     assert len(sent) == made.in_flight_count == 10
     assert max(Counter(request.peer for request in sent).values()) == 4
-    assert [request.digest for request in sent[:2]] == [digest(0), digest(0)]
     assert made.next_due_ms() is None  # only an answer helps
     made.answered(digest(0), sent[0].peer, at(5))
     made.drop(digest(0))
     assert len(made.requests(at(5))) == 1
+
+
+def test_while_more_is_missing_than_may_be_asked_for_nothing_is_asked_for_twice() -> None:
+    made = fetches(linked=3, requests_max=10)
+    for number in range(11):
+        made.want(digest(number), peers(1, 2, 3), 0)
+    assert [request.digest for request in made.requests(at(0))] == [digest(number) for number in range(10)]
+    for number in range(3):
+        made.answered(digest(number), peers(1, 2, 3)[number], at(5))
+        made.drop(digest(number))
+    assert [request.digest for request in made.requests(at(5))] == [digest(10)] * 2
+
+
+def answer(made: Fetches, mono_ms: float, liars: tuple[int, ...]) -> list[int]:
+    """Asks, and every peer answers at once, the liars with nothing; returns who was asked."""
+    sent = made.requests(at(mono_ms))
+    for request in sent:
+        if request.peer in liars:
+            made.failed(request.digest, request.peer, at(mono_ms))
+        else:
+            made.answered(request.digest, request.peer, at(mono_ms))
+            made.drop(request.digest)
+    return [request.peer for request in sent]
+
+
+def test_a_peer_that_gives_nothing_costs_one_request_for_each_that_it_had_at_once() -> None:
+    made = fetches(linked=3, requests_per_peer_max=1)
+    for number in range(100):
+        made.want(digest(number), peers(1, 2, 3), 0)
+    asked_of: Counter[int] = Counter()
+    for turn in range(400):
+        asked_of.update(answer(made, turn, (1,)))
+    assert len(made) == 0
+    assert asked_of[1] == 1
+    assert 100 <= asked_of[2] + asked_of[3] <= 100 + 16  # twice at the end only
+
+
+def test_one_honest_holder_is_enough_whatever_the_others_do() -> None:
+    made = fetches(linked=4)
+    for number in range(100):
+        made.want(digest(number), peers(1, 2, 3, 4), 0)
+    asked_of: Counter[int] = Counter()
+    for turn in range(400):
+        asked_of.update(answer(made, turn, (1, 2, 4)))
+    assert len(made) == 0
+    assert asked_of[3] == 100
+    assert max(asked_of[liar] for liar in (1, 2, 4)) <= 4
+
+
+def test_a_wish_waits_for_a_good_holder_that_is_busy() -> None:
+    made = fetches(linked=2, requests_per_peer_max=1)
+    made.want(digest(0), peers(1), 0)
+    assert asked(made, 0) == [1]
+    made.failed(digest(0), ValidatorIndex(1), at(0))
+    made.drop(digest(0))
+    for number in (1, 2):
+        made.want(digest(number), peers(1, 2), 0)
+    assert made.requests(at(1)) == [RequestBatch(ValidatorIndex(2), digest(1))]
+    assert made.next_due_ms() == 1_000  # or when the good one has answered
+    made.answered(digest(1), ValidatorIndex(2), at(3))
+    made.drop(digest(1))
+    assert made.requests(at(30)) == [RequestBatch(ValidatorIndex(2), digest(2))]
+    assert asked(made, 200) == []
+    assert made.next_due_ms() == 1_000
+    assert asked(made, 1_000) == [1]  # it has rested, and the good one is slow
+
+
+@pytest.mark.parametrize(("failures", "rest_ms"), [(1, 1_000), (2, 2_000), (3, 3_000), (40, 3_000)])
+def test_it_rests_longer_after_each_failure_in_a_row(failures: int, rest_ms: float) -> None:
+    made = fetches(linked=2, rest_ms=1_000, rest_max_ms=3_000)
+    for number in range(failures):
+        made.want(digest(number), peers(1), 0)
+        assert asked(made, 0) == [1]
+        made.failed(digest(number), ValidatorIndex(1), at(0))
+        made.drop(digest(number))
+    made.want(digest(100), peers(1, 2), 0)
+    assert asked(made, rest_ms - 1) == [2]
+    made.drop(digest(100))
+    made.want(digest(101), peers(1, 2), 0)
+    assert asked(made, rest_ms) == [1, 2]
+
+
+def test_what_only_a_bad_holder_has_is_asked_of_it_and_forgiven_when_it_comes() -> None:
+    made = fetches(linked=2)
+    made.want(digest(0), peers(1), 0)
+    assert asked(made, 0) == [1]
+    made.failed(digest(0), ValidatorIndex(1), at(0))
+    assert asked(made, 1_000) == []
+    assert asked(made, 1_250) == [1]
+    made.answered(digest(0), ValidatorIndex(1), at(1_260))
+    made.drop(digest(0))
+    made.want(digest(1), peers(1, 2), 2_000)
+    assert asked(made, 2_000) == [1, 2]
 
 
 def test_requests_that_were_given_up_still_count_until_answered_or_unlinked() -> None:

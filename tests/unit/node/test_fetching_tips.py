@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, ValidatorIndex
+from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, Height, ValidatorIndex
 from consensus.ordering.effective import effective_start
 from consensus.replica.effects import Effect, FetchTips, StoreTips
 from consensus.replica.events import Event, Started, TipsFetched
@@ -52,10 +52,12 @@ class Host:
     def __init__(self, answers: dict[int, bytes | None]) -> None:
         self.answers = answers
         self.asked: list[int] = []
+        self.timeouts_ms: list[int] = []
         self.closed: list[int] = []
 
     async def request(self, peer, kind, body, *, timeout_ms, response_bytes_max):
         self.asked.append(peer)
+        self.timeouts_ms.append(timeout_ms)
         answer = self.answers[peer]
         if answer is None:
             raise RequestFailed("timeout")
@@ -71,9 +73,8 @@ def database(tmp_path):
         yield opened
 
 
-async def carry_out(database: Database, effects: list[Effect], host: Host) -> list[tuple[int, int]]:
-    """Returns of whom the replica was told, and how many tips each had."""
-    replica, metrics = Scripted(effects), Metrics("test")
+def make_driver(database: Database, replica: Replica, host: Host) -> tuple[ConsensusDriver, Outbox]:
+    metrics = Metrics("test")
     outbox = Outbox(database, metrics, Failpoints())
     driver = ConsensusDriver(
         chain=CHAIN,
@@ -85,6 +86,13 @@ async def carry_out(database: Database, effects: list[Effect], host: Host) -> li
         failpoints=Failpoints(),
     )
     driver.attach(host)  # type: ignore[arg-type]
+    return driver, outbox
+
+
+async def carry_out(database: Database, effects: list[Effect], host: Host) -> list[tuple[int, int]]:
+    """Returns of whom the replica was told, and how many tips each had."""
+    replica = Scripted(effects)
+    driver, outbox = make_driver(database, replica, host)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.run)
         nursery.start_soon(driver.run_fetches)
@@ -113,3 +121,16 @@ async def test_an_answer_that_cannot_be_read_closes_the_link_and_counts_as_none(
     host = Host({1: b"\xff" * 9, 2: encode_tips([])})
     assert await carry_out(database, [FetchTips(TIPS[0].id, 0, PEERS)], host) == [(1, 0), (2, 0)]
     assert host.closed == [1]
+
+
+async def test_a_peer_that_was_late_has_more_time_until_it_is_in_time_again(database):
+    """A page that takes longer than the time given would never come."""
+    host = Host({1: None, 2: None})
+    driver, _ = make_driver(database, Scripted([]), host)
+    for _ in range(5):
+        await driver._fetch_from_peers(FetchTips(TIPS[0].id, Height(0), PEERS[:1]))
+    host.answers[1] = encode_tips([tip.encoded for tip in TIPS])
+    for _ in range(2):
+        await driver._fetch_from_peers(FetchTips(TIPS[0].id, Height(0), PEERS[:1]))
+    await driver._fetch_from_peers(FetchTips(TIPS[0].id, Height(0), PEERS[1:]))
+    assert host.timeouts_ms == [2_000, 4_000, 8_000, 16_000, 16_000, 16_000, 2_000, 2_000]
