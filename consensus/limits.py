@@ -30,6 +30,7 @@ TIMESTAMP_MS_MAX = 2**53 - 1  # times are JSON numbers; a far-future clock canno
 WALK_BYTES_MAX = 1024 * 1024  # one page of tips, parents of a certificate
 WALK_TIPS_MAX = 256  # tips in one page
 WALK_MARKS_MAX = 1_024  # pages of a long walk that are remembered by their first tip's id; beyond it every other one
+WALK_UNHELD_MAX = 8_192  # committed batches whose bytes are missing, before a walk waits for them on its way up
 STEP_LANES_MAX = 1_024  # blocks × lanes ordered or committed in one step, so that no step takes longer than a vote may
 
 PAYLOAD_BYTES_MAX = 64 * 1024 * 1024  # of an L1 batch, uncompressed; a range that needs more is posted in several

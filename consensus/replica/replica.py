@@ -46,7 +46,7 @@ from consensus.replica.propose import stored_proposal, try_propose
 from consensus.replica.state import Recovered, ReplicaTiming, State, recover
 from consensus.replica.timing_out import send_timeout, view_timer_fired
 from consensus.replica.views import begin, report_highs
-from consensus.replica.walk import fetch_due
+from consensus.replica.walk import fetch_due, go_up
 from consensus.signing import NodeKey
 from consensus.vocabulary.certificates import TC
 
@@ -113,6 +113,7 @@ class Replica:
         state.holdings.note_held(
             event.lane, event.seq, event.digest, event.arrival_ms, state.now, chained=event.chained
         )
+        go_up(state)
         schedule_report(state)
         try_propose(state)
 

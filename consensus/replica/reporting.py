@@ -108,6 +108,11 @@ class Holdings:
             if not state.holds(seq, digest)
         )
 
+    @property
+    def unheld_count(self) -> int:
+        """Committed batches above the bases: the first of each lane is missing."""
+        return sum(len(state.committed) for state in self._lanes)
+
     def bases(self) -> tuple[Seq, ...]:
         """base_seq of every lane."""
         return tuple(Seq(state.base) for state in self._lanes)

@@ -11,6 +11,8 @@ Invariants:
 3. A page that does not reach what we know is stored and not kept: memory holds its first id, a mark, however long the
    way is. Once the way is known, the pages are asked for again from the lowest mark up, which the disk then answers.
 4. One walk is under way; it gives way to one from another QC if nobody answers.
+5. A walk goes on upwards only while fewer than WALK_UNHELD_MAX committed batches wait for their bytes: what a node that
+   is far behind keeps of them does not grow with the distance.
 """
 
 from consensus import limits
@@ -97,8 +99,8 @@ def want_way(state: State, gap: Gap, peers: tuple[ValidatorIndex, ...]) -> None:
     walk = state.walk
     if walk is not None:
         asked = state.wanted.get(walk.wanted)
-        if asked is None and state.committing is not None:
-            return  # it goes on when what it found is committed
+        if asked is None and (state.committing is not None or _is_held_up(state)):
+            return  # it goes on when what it found is committed, and its batches are here
         if asked is not None and (gap.tip_id == walk.top or asked.failures < _ROUNDS_MAX * len(asked.peers)):
             want_tip(state, walk.wanted, peers)
             return
@@ -119,9 +121,9 @@ def go_down(state: State, page: Gap, gap: Gap, peers: tuple[ValidatorIndex, ...]
 
 
 def go_up(state: State) -> None:
-    """What the last page made final is committed: asks for the lowest page above."""
+    """What the last page made final is committed, and most of it held: asks for the lowest page above."""
     walk = state.walk
-    if walk is None or walk.wanted in state.wanted or state.committing is not None:
+    if walk is None or walk.wanted in state.wanted or state.committing is not None or _is_held_up(state):
         return
     while walk.marks:
         mark = walk.marks.pop()
@@ -130,6 +132,11 @@ def go_up(state: State) -> None:
             want_tip(state, mark.tip_id, walk.peers, height=mark.height, at_once=True)
             return
     state.walk = None
+
+
+def _is_held_up(state: State) -> bool:
+    """Invariant 5."""
+    return state.holdings.unheld_count >= limits.WALK_UNHELD_MAX
 
 
 def walk_height(state: State) -> Height | None:

@@ -9,6 +9,8 @@ Invariants:
    seals a seq twice ▲.
 3. The writer of batches has a thread of its own, and their bytes are synced apart from the database: a stalled batch
    does not stop votes.
+4. Nothing is fetched while more than UNWRITTEN_BYTES_MAX wait for the disk: links may be faster. What authors push is
+   bounded by the core.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,6 +43,7 @@ from storage.keyspace import Puts
 
 PUSH_PAUSE_S = 0.01  # after a refused send
 FETCH_TIMEOUT_MS = 5_000
+UNWRITTEN_BYTES_MAX = 32 * 1024 * 1024
 OWN_DIGESTS_MAX = 1_024
 WISH_AGAIN_S = 1.0  # execution waits for a batch this long before it asks once more
 
@@ -79,7 +82,9 @@ class LaneDriver:
         self._host: ValidatorHost | None = None
         self._nursery: trio.Nursery | None = None
         self._unwritten: list[tuple[Batch, float]] = []
+        self._unwritten_bytes = 0  # the write that is under way included
         self._write_wanted = trio.Event()
+        self._written = trio.Event()
         self._own_puts: Puts = []
         self._own_held = trio.Event()
         self._own_digests: dict[Seq, Digest] = {}
@@ -111,6 +116,7 @@ class LaneDriver:
                 self._check(effect)
             case effects.StoreBatch():
                 self._unwritten.append((effect.batch, trio.current_time()))
+                self._unwritten_bytes += len(effect.batch.encoded)
                 self._write_wanted.set()
             case replica_events.BatchHeld():
                 self._held(effect)
@@ -195,6 +201,9 @@ class LaneDriver:
         started = trio.current_time()
         stored = await trio.to_thread.run_sync(self._store, batches, own_puts, limiter=self._limiter)
         now_s = trio.current_time()
+        self._unwritten_bytes -= sum(len(batch.encoded) for batch in batches)
+        self._written.set()
+        self._written = trio.Event()
         self._metrics.observe(table.STORAGE_SYNC, now_s - started, "batches")
         for batch, since_s in group:
             origin = "own" if batch.header.author == self._index else "peer"
@@ -307,6 +316,8 @@ class LaneDriver:
 
     async def _fetch(self, effect: effects.RequestBatch) -> None:
         answer = b""
+        while self._unwritten_bytes > UNWRITTEN_BYTES_MAX:
+            await self._written.wait()
         try:
             if self._host is not None:
                 answer = await self._host.request(

@@ -1,13 +1,14 @@
 """A validator that was away walks back from the newest QC, page by page, and up again."""
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from consensus import limits
-from consensus.numbers import Milliseconds
+from consensus.numbers import BlockId, Digest, Milliseconds, Seq, ValidatorIndex
 from consensus.replica.effects import Commit
 from consensus.replica.state import ReplicaTiming
 from consensus.replica.walk import walk_height
@@ -207,3 +208,64 @@ def test_a_lying_peer_costs_a_request_and_one_honest_peer_is_enough(lie):
     assert {sender for sender, _ in laggard.faults} <= set(LIARS)
     laggard.faults.clear()
     cluster.check()
+
+
+def without_bytes(blocks: int) -> tuple[Cluster, Node]:
+    """As `behind`, with a batch or two in every block; the laggard gets none by push and each one late."""
+    cluster = Cluster(seed=1, timing=TIMING)
+    cluster.withholds = lambda author, receiver, seq: receiver == LAGGARD
+    cluster.start(0, 1, 2)
+    while len(cluster.blocks) < blocks:
+        cluster.batch(len(cluster.blocks) % 3)
+        height = len(cluster.blocks)
+        cluster.run_until(lambda: len(cluster.blocks) > height)  # noqa: B023 - it is called at once
+    cluster.start(LAGGARD)
+    return cluster, cluster.nodes[LAGGARD]
+
+
+@pytest.mark.parametrize("bound", [4, 20])
+def test_what_is_committed_and_missing_does_not_grow_with_the_distance(monkeypatch, bound):
+    monkeypatch.setattr(limits, "WALK_UNHELD_MAX", bound)
+    cluster, laggard = without_bytes(150)
+    look_for, wanted = laggard._look_for, deque[tuple[ValidatorIndex, Seq, Digest]]()
+    monkeypatch.setattr(laggard, "_look_for", lambda key, wait_ms: wanted.append(key))
+    most, tops = 0, set[BlockId]()
+
+    def fetch_one() -> None:
+        """One batch every few ms, the oldest first."""
+        if wanted:
+            look_for(wanted.popleft(), 0)
+        cluster.after(3, fetch_one)
+
+    def look(node: Node, _effect: object) -> None:
+        nonlocal most
+        if node is laggard:
+            most = max(most, node.core.state.holdings.unheld_count)
+            if node.core.state.walk is not None:
+                tops.add(node.core.state.walk.top)
+
+    cluster.observers.append(look)
+    cluster.run(300)
+    held_up = len(laggard.committed)
+    assert 0 < held_up < 100  # nothing was fetched yet
+    cluster.run(300)
+    assert len(laggard.committed) == held_up
+    fetch_one()
+    cluster.run_until(lambda: has_caught_up(cluster), limit_ms=20_000)
+    assert bound <= most <= bound + 2 * PAGE + 20  # a page, and what the chain orders near its head
+    assert len(tops) == 1  # the walk waited, and was not begun anew
+    cluster.check()
+
+
+def test_no_walk_begins_anew_while_one_waits_for_batches(monkeypatch):
+    monkeypatch.setattr(limits, "WALK_UNHELD_MAX", 4)
+    cluster, laggard = without_bytes(150)
+    monkeypatch.setattr(laggard, "_look_for", lambda key, wait_ms: None)
+    cluster.run(300)
+    walk, asked, committed = laggard.core.state.walk, len(laggard.pages_asked), len(laggard.committed)
+    assert walk is not None
+    cluster.run(500)
+    assert laggard.core.state.walk is walk
+    assert len(laggard.pages_asked) == asked
+    assert len(laggard.committed) == committed
+    assert len(laggard.core.state.tree) < 150
