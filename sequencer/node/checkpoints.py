@@ -7,7 +7,8 @@ Invariants:
 1. A checkpoint is installed with one synced write, before any core exists: a start finds all of it or nothing.
 2. It is installed only if it is ahead of what is executed here. What was signed before stays: safety record, own lane
    and evidence are not touched ▲.
-3. A home whose own lane the checkpoint knows further than it does itself is refused: it is an older copy.
+3. A home is refused if the checkpoint shows a vote, an attestation or batches of its own key that it does not know:
+   it is an older copy ▲.
 """
 
 from collections import OrderedDict
@@ -18,9 +19,10 @@ import structlog
 import trio
 
 from consensus.encoding import decode_whole
-from consensus.errors import DecodeError, InvalidObject
+from consensus.errors import DecodeError, InvalidObject, KeyUsedElsewhere
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_HEIGHT, Height, ValidatorIndex
+from consensus.numbers import GENESIS_HEIGHT, GENESIS_VIEW, Height, ValidatorIndex
+from consensus.replica.safety import SafetyRecord
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.certificates import QC
 from consensus.vocabulary.tip import Tip
@@ -34,6 +36,7 @@ from sequencer.node.recovery import Stores, load_execution
 from storage import blocks
 from storage.chain import ChainStore, CommitProof
 from storage.errors import StorageFault
+from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
 SPACING_S = 10.0  # between two that are kept
@@ -93,7 +96,7 @@ class Checkpoints:
         if self._stores.chain.load_commit_proof(state.height) is None:
             return False
         puts = blocks.BlockStore.checkpoint_puts(certificate.encode(), _bare(state).encode())
-        self._stores.database.write(puts, sync=False)
+        self._stores.database.write(puts, sync=True)  # what is pruned next is below it ▲
         return True
 
     async def newest(self) -> CheckpointView | None:
@@ -151,29 +154,47 @@ def read_checkpoint_file(path: Path, chain: Genesis) -> Checkpoint:
     return checkpoint
 
 
-def start_from(chain: Genesis, index: ValidatorIndex, stores: Stores, checkpoint: Checkpoint) -> bool:
-    """Makes the home begin at a verified checkpoint; false if it is there already. Raises `ConfigError`."""
+def start_from(
+    chain: Genesis, index: ValidatorIndex, stores: Stores, loaded: SafetyRecordBytes | None, checkpoint: Checkpoint
+) -> bool:
+    """Makes the home begin at a verified checkpoint; false if it is there already. `loaded`: see `guard_key`.
+
+    Raises `KeyUsedElsewhere` or `StorageFault`.
+    """
     height = checkpoint.state.height
     executed = load_execution(chain, stores).height
     if height <= executed:
         _log.info("checkpoint_not_needed", height=height, executed=executed)
         return False
-    own_head = stores.safety.load_own_head()
-    own_seq, known_seq = own_head.seq if own_head is not None else 0, checkpoint.state.effective.cut[index].seq
-    if known_seq > own_seq:
-        raise ConfigError(
-            f"the checkpoint of height {height} cannot be used here",
-            [
-                f"the chain has ordered {known_seq} batches of this validator, and its data knows of {own_seq}: "
-                "the data directory is lost or an older copy. Put back the newest one, or register new keys"
-            ],
-        )
+    _require_known(chain, index, stores, loaded, checkpoint)
     known_id = stores.chain.load_committed_id(height)
     if known_id is not None and known_id != checkpoint.tip.id:
         raise StorageFault(f"height {height} is committed here with another block than everybody's")
     stores.database.write(_puts(checkpoint), sync=True)
     _log.info("started_from_checkpoint", height=height, block_id=checkpoint.tip.id, executed_before=executed)
     return True
+
+
+def _require_known(
+    chain: Genesis, index: ValidatorIndex, stores: Stores, loaded: SafetyRecordBytes | None, checkpoint: Checkpoint
+) -> None:
+    """Raises `KeyUsedElsewhere` if the checkpoint, which is ahead of us, shows what our key signed and we forgot."""
+    record = SafetyRecord.decode(loaded.record, chain.validator_set.count) if loaded is not None else None
+    voted_view = record.voted_view if record is not None else GENESIS_VIEW
+    for qc in (checkpoint.qc, checkpoint.child_qc):
+        if index in qc.signers and qc.view > voted_view:
+            raise KeyUsedElsewhere(f"the checkpoint shows a vote of view {qc.view} that this validator's key signed")
+    if index in checkpoint.certificate.signers:  # a height is attested only once it is executed, and this one is not
+        height = checkpoint.state.height
+        raise KeyUsedElsewhere(
+            f"the checkpoint shows an attestation of height {height} that this validator's key signed"
+        )
+    own_head = stores.safety.load_own_head()
+    own_seq, known_seq = own_head.seq if own_head is not None else 0, checkpoint.state.effective.cut[index].seq
+    if known_seq > own_seq:
+        raise KeyUsedElsewhere(
+            f"the chain has ordered this validator's lane up to {known_seq}, behind {own_seq}, its last"
+        )
 
 
 def _puts(checkpoint: Checkpoint) -> list[tuple[bytes, bytes]]:

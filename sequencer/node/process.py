@@ -48,7 +48,7 @@ def run_node(config: NodeConfig) -> int:
             loaded = guard_key(config, validator.genesis, stores, validator.node_key.public_key)
             if config.storage.checkpoint:
                 checkpoint = read_checkpoint_file(config.home / config.storage.checkpoint, validator.genesis)
-                start_from(validator.genesis, validator.index, stores, checkpoint)
+                start_from(validator.genesis, validator.index, stores, loaded, checkpoint)
             trio.run(Node(config, validator, stores, loaded, failpoints).run)
         finally:
             stores.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from consensus.errors import KeyUsedElsewhere
 from consensus.numbers import GENESIS_HEIGHT, Height, Seq, ValidatorIndex
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
@@ -25,7 +26,7 @@ from tests.simulation.keys import make_genesis, node_key
 CHAIN = make_genesis((1, 1, 1, 1))
 FORGE = Forge(CHAIN)
 GOOD = make_checkpoint(FORGE, 3)
-ME = ValidatorIndex(0)
+ME = ValidatorIndex(3)  # the others are the quorum that signs
 TIMING = ReplicaTiming(1_000, 8_000, 200)
 
 
@@ -45,7 +46,7 @@ def start_replica(stores, record=None):
 
 
 def test_an_empty_home_begins_at_the_checkpoint(stores):
-    assert start_from(CHAIN, ME, stores, GOOD)
+    assert start_from(CHAIN, ME, stores, None, GOOD)
     execution = load_execution(CHAIN, stores)
     assert execution == GOOD.state
     replica = start_replica(stores)
@@ -57,9 +58,9 @@ def test_an_empty_home_begins_at_the_checkpoint(stores):
 
 
 def test_a_home_that_is_there_already_stays_as_it_is(stores):
-    assert start_from(CHAIN, ME, stores, make_checkpoint(FORGE, 4))
-    assert not start_from(CHAIN, ME, stores, GOOD)
-    assert not start_from(CHAIN, ME, stores, make_checkpoint(FORGE, 4))
+    assert start_from(CHAIN, ME, stores, None, make_checkpoint(FORGE, 4))
+    assert not start_from(CHAIN, ME, stores, None, GOOD)
+    assert not start_from(CHAIN, ME, stores, None, make_checkpoint(FORGE, 4))
     assert load_execution(CHAIN, stores).height == 4
 
 
@@ -69,8 +70,8 @@ def test_what_was_signed_before_is_kept(stores):
     record = replace(first_record(CHAIN), high_tip_id=tips[1].id)
     kept: dict[bytes, bytes] = {tips[1].id: tips[1].encoded}
     stores.database.write(SafetyStore.record_puts(record.encode(), kept), sync=True)
-    assert start_from(CHAIN, ME, stores, GOOD)
     loaded = stores.safety.load()
+    assert start_from(CHAIN, ME, stores, loaded, GOOD)
     assert loaded == SafetyRecordBytes(record.encode(), kept)
     replica = start_replica(stores, loaded)
     assert replica.state.high_qc == GOOD.child_qc  # above the tip that the record names
@@ -86,24 +87,48 @@ def test_a_home_that_has_committed_further_than_it_executed_goes_on_from_there(s
         puts += ChainStore.tip_puts(tip.id, tip.encoded) + ChainStore.commit_puts(tip.header.height, tip.id)
     proof = CommitProof(tips[4].justify.encoded, tips[5].justify.encoded)
     stores.database.write(puts + ChainStore.commit_proof_puts(4, proof), sync=True)
-    assert start_from(CHAIN, ME, stores, GOOD)
+    assert start_from(CHAIN, ME, stores, None, GOOD)
     assert start_replica(stores).state.tree.committed_height == 4
 
 
 def test_another_block_at_its_height_is_a_fault(stores):
     stores.database.write(ChainStore.commit_puts(3, bytes(32)), sync=True)
     with pytest.raises(StorageFault, match="another block"):
-        start_from(CHAIN, ME, stores, GOOD)
+        start_from(CHAIN, ME, stores, None, GOOD)
 
 
-def test_a_checkpoint_that_knows_more_of_our_lane_than_we_do_is_refused(stores):
-    cut = (GOOD.state.effective.cut[0]._replace(seq=Seq(5)), *GOOD.state.effective.cut[1:])
-    ahead = changed(GOOD, effective=replace(GOOD.state.effective, cut=cut))
-    with pytest.raises(ConfigError, match="5 batches of this validator"):
-        start_from(CHAIN, ME, stores, ahead)
+def ahead_in_our_lane(seq):
+    cut = GOOD.state.effective.cut
+    lanes = tuple(end._replace(seq=Seq(seq)) if lane == ME else end for lane, end in enumerate(cut))
+    return changed(GOOD, effective=replace(GOOD.state.effective, cut=lanes))
+
+
+FORGOTTEN = {
+    "batches": ahead_in_our_lane(5),
+    "a vote": replace(GOOD, qc=FORGE.certify(GOOD.tip, signers=(1, 2, 3))),
+    "a later vote": replace(GOOD, child_qc=FORGE.certify(FORGE.chain_of(4)[3], signers=(0, 2, 3))),
+    "an attestation": replace(GOOD, certificate=attest(CHAIN, GOOD.state, (0, 1, 3))),
+}
+
+
+@pytest.mark.parametrize("what", FORGOTTEN)
+def test_a_home_that_has_forgotten_what_its_key_signed_is_refused(stores, what):
+    with pytest.raises(KeyUsedElsewhere):
+        start_from(CHAIN, ME, stores, None, FORGOTTEN[what])
     assert load_execution(CHAIN, stores).height == GENESIS_HEIGHT
+
+
+def test_batches_that_a_home_knows_are_no_reason_to_refuse(stores):
     stores.database.write(SafetyStore.own_head_puts(OwnHead(5, bytes(32), b"")), sync=True)
-    assert start_from(CHAIN, ME, stores, ahead)
+    assert start_from(CHAIN, ME, stores, None, ahead_in_our_lane(5))
+
+
+def test_a_vote_that_a_home_knows_is_no_reason_to_refuse(stores):
+    """It voted on while it could not execute: what it needed was gone."""
+    vote = FORGE.vote(GOOD.child_qc.body, ME)
+    record = replace(first_record(CHAIN), voted_view=GOOD.child_qc.view, vote=vote)
+    loaded = SafetyRecordBytes(record.encode(), {})
+    assert start_from(CHAIN, ME, stores, loaded, FORGOTTEN["a later vote"])
 
 
 def test_a_file_is_verified_and_errors_say_what_is_wrong(tmp_path):
@@ -128,7 +153,7 @@ def execution_of(state) -> Any:
 
 
 async def test_the_newest_certified_height_that_was_committed_alone_is_kept(stores):
-    start_from(CHAIN, ME, stores, GOOD)
+    start_from(CHAIN, ME, stores, None, GOOD)
     keeper = Checkpoints(CHAIN, stores)
     assert keeper.height == 3
     states = [replace(GOOD.state, height=Height(height)) for height in (4, 5, 6)]
