@@ -81,7 +81,10 @@ class ChainViews:
         else:
             height = Height(int(which))
         executed = await trio.to_thread.run_sync(self._executed_view_at, height, limiter=self._limiter)
-        return executed or self._unexecuted_view_at(height)
+        found = executed or self._unexecuted_view_at(height)
+        if found is None and GENESIS_HEIGHT < height <= self._store.load_prunable_height():
+            raise RequestRefused("pruned", f"this node began after height {height}; ask one that keeps everything")
+        return found
 
     def _unexecuted_view_at(self, height: Height) -> BlockView | None:
         block_id = self._store.load_committed_id(height)

@@ -59,7 +59,7 @@ class Service(Protocol):
         ...
 
     async def block(self, which: Height | BlockName) -> BlockView | None:
-        """The block of a height, or the newest of a status."""
+        """The block of a height, or the newest of a status. Raises `RequestRefused` (pruned)."""
         ...
 
     async def namespace_blocks(

@@ -11,12 +11,14 @@ import os
 import platform
 import sys
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from sequencer.client.client import SequencerClient
 from tests.bench import catching_up
 from tests.bench.load import RUNGS, Samples, final_count, loaded, unloaded
 from tests.bench.network import Network, Usage, devnet, until_running
@@ -90,6 +92,12 @@ async def measure(network: Network, options: argparse.Namespace) -> tuple[dict[s
     return summary, {"unloaded": idle, "loaded": busy}
 
 
+async def convictions(network: Network) -> dict[str, int]:
+    """How many offences the first validator keeps proofs of, by rule: liars that do not lie measure nothing."""
+    async with SequencerClient(network.urls[0]) as client:
+        return dict(Counter(f"E{found.offence.rule}" for found in await client.evidence()))
+
+
 def compare(summary: dict[str, Any], last: Path | None) -> None:
     """Prints ratios to the last recorded run."""
     if last is None:
@@ -109,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--validators", type=int, default=4)
     parser.add_argument("--crashed", type=int, default=0, help="validators that are killed before anything is measured")
+    parser.add_argument("--byzantine", type=int, default=0, help="validators that equivocate as leaders and vote twice")
     parser.add_argument("--seconds", type=float, default=30.0, help="of load, warm-up included")
     parser.add_argument("--warm-up", type=float, default=5.0)
     parser.add_argument("--clients", type=int, default=4, help="per validator")
@@ -131,7 +140,15 @@ def main() -> None:
         with devnet(home, options.validators) as process:
 
             async def run() -> tuple[dict[str, Any], dict[str, Samples]]:
-                return await measure(await until_running(home, process), options)
+                network = await until_running(home, process)
+                if not options.byzantine:
+                    return await measure(network, options)
+                with network.lying(home, options.byzantine):
+                    await trio.sleep(5)  # until they have joined again
+                    measured = await measure(network, options)
+                    measured[0]["convicted_of"] = await convictions(network)
+                    print(f"\n  convicted of {measured[0]['convicted_of']}")
+                    return measured
 
             summary, raw = trio.run(run)
     summary["options"] = vars(options)

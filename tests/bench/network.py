@@ -13,6 +13,8 @@ from typing import Any
 
 import trio
 
+from sequencer.cli.homes import validator_home
+
 START_DEADLINE_S = 120
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -47,6 +49,24 @@ class Network:
             os.kill(entry["pid"], signal.SIGKILL)
         self.validators = self.validators[: len(self.validators) - count]
         self.urls = [entry["rpc"] for entry in self.validators]
+
+    @contextmanager
+    def lying(self, home: Path, count: int) -> Iterator[None]:
+        """The last `count` validators equivocate as leaders and vote twice; nothing is sent to them any more."""
+        indices = range(len(self.validators) - count, len(self.validators))
+        self.crash(count)
+        command = [sys.executable, "-m", "tests.e2e.byzantine_validator", "start", "--home"]
+        with (home.parent / "liars.log").open("wb") as log:
+            started = [
+                subprocess.Popen([*command, str(validator_home(home, index))], stdout=log, stderr=log)
+                for index in indices
+            ]
+            try:
+                yield
+            finally:
+                for process in started:
+                    process.terminate()
+                    process.wait(timeout=60)
 
     def usages(self) -> list[Usage]:
         return [usage_of(entry["pid"]) for entry in self.validators]

@@ -21,5 +21,6 @@ METHODS = (
         (BLOCK,),
         result="Block",
         nullable=True,
+        reasons=("pruned",),
     ),
 )

@@ -65,7 +65,7 @@ METHODS = (
         (NAMESPACE, FROM_INDEX, COUNT, FIRST_RUN),
         result="NamespaceBlock",
         many=True,
-        reasons=("unknown_namespace",),
+        reasons=("unknown_namespace", "pruned"),
     ),
     Method(
         "seq_getNamespaceProof",

@@ -104,3 +104,11 @@ def test_malformed_bytes_are_refused():
     head = data[: -len(GOOD.state.encode()) - 4]
     with pytest.raises(DecodeError, match="no records"):
         Checkpoint.decode(head + len(state).to_bytes(4, "big") + state, CHAIN)
+
+
+def test_no_changed_byte_is_believed_or_does_other_harm():
+    data = GOOD.encode()
+    for place in range(0, len(data), 23):
+        broken = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
+        with pytest.raises((DecodeError, InvalidObject)):
+            Checkpoint.decode(broken, CHAIN).check(CHAIN)

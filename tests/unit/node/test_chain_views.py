@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from consensus.numbers import NamespaceIndex
+from consensus.numbers import Height, NamespaceIndex
 from sequencer.client.status import Status
+from sequencer.rpc.errors import RequestRefused
 from storage.chain import ChainStore
 from tests.committee import FIRST, Committee
 from tests.stored_chain import qc_on, stored_chain
@@ -102,3 +103,20 @@ async def test_what_grows_with_the_content_of_blocks_is_not_read_on_the_event_lo
     assert (first.index, second.index) == (7, None)
     assert home.blocks.threads
     assert loop not in home.source.threads | home.blocks.threads
+
+
+# pruning
+
+
+async def test_a_block_is_told_without_its_tip(home):
+    block = home.execute(10, home.run.data(0, b"one"))
+    before = await home.views().block(block.height)
+    home.database.write((), ChainStore.tip_deletes([block.block_id]), sync=False)
+    assert await home.views().block(block.height) == before
+
+
+async def test_a_height_before_the_node_began_is_refused_and_one_that_is_not_there_yet_is_none(home):
+    home.database.write(ChainStore.prunable_puts(5), sync=False)
+    with pytest.raises(RequestRefused, match="pruned"):
+        await home.views().block(Height(5))
+    assert await home.views().block(Height(6)) is None
