@@ -75,6 +75,7 @@ def configure(node, section, line):
     path.write_text(text.replace(f"[{section}]\n", f"[{section}]\n{line}\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_a_pruned_network_brings_up_a_validator_from_a_checkpoint(make_network):
     network = make_network(settings=SETTINGS)
