@@ -27,9 +27,9 @@ TIMING = ReplicaTiming(
     view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
 )
 TICK_MS = 2.0
-WHOLE_SHARE = 0.3
+WHOLE_SHARE = 0.2
 RANDOM_SHARE = 0.5  # of Byzantine validators that also make moves at random
-DURATIONS_MS = (30.0, 30.0, 60.0, 60.0, 100.0, 160.0, 300.0)
+DURATIONS_MS = (20.0, 20.0, 30.0, 30.0, 30.0, 60.0, 60.0, 100.0, 300.0)
 PEACE_LIMIT_MS = 8_000.0
 VIEWS_OF_PEACE = 4  # per validator, until everything is final
 
