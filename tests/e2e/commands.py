@@ -4,21 +4,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from tests.e2e.network import COMMAND, environment, note, until
+from tests.hearing import HEARING
 
 BANNER_END = "Ctrl-C stops the network"
-# A shell that is not interactive starts background commands deaf to SIGINT, and children inherit that.
-_HEARING = (
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
-)
 
 
 async def run_command(*arguments: str, code: int = 0) -> str:
@@ -46,7 +40,7 @@ class Devnet:
         with self.output.open("ab") as output:
             self._output_start = output.tell()
             self.process = subprocess.Popen(
-                [*_HEARING, *COMMAND, "devnet", "--home", str(home), *arguments],
+                [*HEARING, *COMMAND, "devnet", "--home", str(home), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

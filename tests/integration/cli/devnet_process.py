@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hearing import HEARING
+
 COMMAND = (sys.executable, str(Path(__file__).with_name("devnet_with_fake_nodes.py")), "devnet")
 PATIENCE_S = 60
 
@@ -37,7 +39,7 @@ class Devnet:
         self.home = home
         self.output = home.with_name(f"{home.name}.out").open("w+")
         self.process = subprocess.Popen(
-            [*COMMAND, "--home", str(home), *arguments], stdout=self.output, stderr=subprocess.STDOUT
+            [*HEARING, *COMMAND, "--home", str(home), *arguments], stdout=self.output, stderr=subprocess.STDOUT
         )
 
     def shown(self):
