@@ -18,15 +18,18 @@ KINDS_RESERVED = frozenset({KIND_HELLO, KIND_HEARTBEAT})
 FRAME_BYTES_CEILING = 64 * 1024 * 1024
 """No table may allow more than this in one frame, request or answer."""
 
-SLICE_BYTES = 65_507
-"""One write: with its 12 bytes of Yamux header and its 16 of authentication it is exactly one Noise message."""
+SLICE_BYTES = 65_512
+"""One write: with its 7 bytes of header and its 16 of authentication it is exactly one Noise message."""
 
 READ_BYTES = 256 * 1024
-"""One read of a stream: Yamux answers each read with a window update, so large reads cost less."""
+"""One read of a socket or of a stream."""
+
+WINDOW_BYTES_FIRST = 256 * 1024
+"""How far a peer may write ahead of us on a stream of which nothing was read yet."""
 
 WINDOW_BYTES_MAX = 1024 * 1024
-"""How far a peer may write ahead of us on one stream, and so what lies in front of an urgent frame: not the library's
-16 MiB, which take a receiver that is short of processor time a second. At a round trip of 100 ms it carries 10 MB/s."""
+"""How far a peer may write ahead of us on one stream, and so what lies in front of an urgent frame: more takes a
+receiver that is short of processor time a second. At a round trip of 100 ms it carries 10 MB/s."""
 
 STREAMS_INBOUND_MAX = 128
 """Open streams a peer may hold on one connection. An honest one needs two and its requests, and a few closing ones."""

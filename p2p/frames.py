@@ -11,6 +11,7 @@ This file is responsible for cutting and bounding. It does no I/O and never look
 3. After a refusal the decoder refuses everything: the place of the next header is unknown.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
@@ -39,36 +40,50 @@ class FrameDecoder:
 
     def __init__(self, bounds: Mapping[int, int]) -> None:
         self.bounds = bounds
-        self._buffer = bytearray()
-        self._start = 0
+        self.buffered_bytes = 0
+        """Received and not yet returned as part of a frame."""
+        self._chunks: deque[bytes] = deque()
+        self._start = 0  # in the first chunk
+        self._header: tuple[int, int] | None = None  # length and kind of the frame that arrives
         self._refused: PeerFault | None = None
 
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes received and not yet returned as part of a frame."""
-        return len(self._buffer) - self._start
-
     def feed(self, data: bytes) -> None:
-        """Take what was read from the stream. `data` may end anywhere."""
-        del self._buffer[: self._start]
-        self._start = 0
-        self._buffer += data
+        """Take what was read from the stream, without copying it. `data` may end anywhere."""
+        if data:
+            self._chunks.append(data)
+            self.buffered_bytes += len(data)
 
     def next_frame(self) -> tuple[int, bytes] | None:
         """The next whole frame, as (kind, body), if it has arrived. Raises PeerFault if its header breaks its bound."""
         if self._refused is not None:
             raise self._refused
-        if self.buffered_bytes < _FRAME_HEADER.size:
+        if self._header is None:
+            if self.buffered_bytes < _FRAME_HEADER.size:
+                return None
+            length, kind = _FRAME_HEADER.unpack(self._take(_FRAME_HEADER.size))
+            self._check(kind, length)
+            self._header = length, kind
+        length, kind = self._header
+        if self.buffered_bytes < length:
             return None
-        length, kind = _FRAME_HEADER.unpack_from(self._buffer, self._start)
-        self._check(kind, length)
-        begin = self._start + _FRAME_HEADER.size
-        if begin + length > len(self._buffer):
-            return None
-        with memoryview(self._buffer) as view:
-            body = bytes(view[begin : begin + length])
-        self._start = begin + length
-        return kind, body
+        self._header = None
+        return kind, self._take(length)
+
+    def _take(self, wanted: int) -> bytes:
+        """So many bytes, which have arrived: copied once, wherever the chunks end."""
+        self.buffered_bytes -= wanted
+        parts: list[bytes | memoryview] = []
+        while wanted:
+            first = self._chunks[0]
+            end = min(len(first), self._start + wanted)
+            part = memoryview(first)[self._start : end]
+            wanted -= len(part)
+            parts.append(part)
+            self._start = end
+            if end == len(first):
+                self._chunks.popleft()
+                self._start = 0
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     def _check(self, kind: int, length: int) -> None:
         bytes_max = self.bounds.get(kind)

@@ -5,7 +5,7 @@ frames mean.
 
 1. Between two validators the one with the lower index dials, for ever, with a bounded, jittered pause.
 2. A connection is let in only with the key of a validator that is to dial us and is not muted. Everything else is
-   refused as soon as it shows its key, and counted; nobody else gets as far as Yamux.
+   refused as soon as it shows its key, and counted; nobody else gets as far as the multiplexer.
 3. A peer has one link. A newer one ends the older, and opens only when the node has seen the older close.
 4. A peer that cannot be innocent is muted: for a while it is neither let in nor dialled.
 5. Connections that have not proved who they are are few, short-lived and counted by address.

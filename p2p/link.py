@@ -22,8 +22,9 @@ from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, LinkBounds, LinkTimes
 from p2p.errors import ConnectionLost, PeerFault, RequestFailed
 from p2p.frames import FrameDecoder, encode_frame
 from p2p.guards import Shelter
-from p2p.libp2p_inside import Connection, Stream, opening_of, read_agreement
+from p2p.libp2p_inside import Connection, opening_of, read_agreement
 from p2p.liveness import HEARTBEAT_BYTES, Liveness
+from p2p.muxer import Stream
 from p2p.outbox import Outbox
 from p2p.peers import HostCounters, LinkEvents
 from p2p.requests import REQUEST_PROTOCOL, Answering, Asking
@@ -204,11 +205,10 @@ class Link:
         self._writer.wake()
 
     async def _write(self) -> None:
-        await self._connection.started()
         hello = self._owner.events.hello()
         if len(hello) > self._owner.bounds.hello_bytes_max:
             raise ValueError(f"our own hello of {len(hello)} bytes is over its bound")
-        urgent, bulk = await self._connection.open_stream(), await self._connection.open_stream()
+        urgent, bulk = self._connection.open_stream(), self._connection.open_stream()
         await urgent.write(opening_of(URGENT_PROTOCOL) + encode_frame(KIND_HELLO, hello))
         await bulk.write(opening_of(BULK_PROTOCOL))
         await read_agreement(urgent, URGENT_PROTOCOL)
@@ -217,7 +217,6 @@ class Link:
         await self._writer.run(urgent, bulk)
 
     async def _accept(self) -> None:
-        await self._connection.started()
         while True:
             stream = await self._connection.accept_stream()
             self._spawn(partial(self._take, stream))
@@ -275,26 +274,28 @@ class Link:
 
     async def _read_frames(self, stream: Stream, decoder: FrameDecoder) -> None:
         """Dispatch what arrives, one frame at a time, until the stream ends."""
-        dispatched = 0
+        dispatch = partial(self._dispatch, decoder)
         while True:
-            while (frame := decoder.next_frame()) is not None:
-                await self._dispatch(*frame)
-                dispatched += 1
-                if dispatched % FRAMES_PER_TURN == 0:
-                    await trio.lowlevel.checkpoint()
+            await self._owner.shelter.run(dispatch)
             data = await stream.read()
             if not data:
                 return
             decoder.feed(data)
 
-    async def _dispatch(self, kind: int, body: bytes) -> None:
-        if kind == KIND_HEARTBEAT:
-            self._liveness.heartbeat_received(body, trio.current_time())
-            return
-        counters = self._owner.counters
-        counters.frames_in[kind] += 1
-        counters.frame_bytes_in[kind] += len(body)
-        await self._owner.shelter.run(partial(self._owner.events.frame_received, self.peer, kind, body))
+    async def _dispatch(self, decoder: FrameDecoder) -> None:
+        """All frames that have arrived whole."""
+        counters, dispatched = self._owner.counters, 0
+        while not self._closing.is_set() and (frame := decoder.next_frame()) is not None:
+            kind, body = frame
+            if kind == KIND_HEARTBEAT:
+                self._liveness.heartbeat_received(body, trio.current_time())
+            else:
+                counters.frames_in[kind] += 1
+                counters.frame_bytes_in[kind] += len(body)
+                await self._owner.events.frame_received(self.peer, kind, body)
+            dispatched += 1
+            if dispatched % FRAMES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
 
     async def _answer(self, kind: int, body: bytes) -> bytes:
         self._owner.counters.requests_in[kind] += 1

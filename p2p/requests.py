@@ -25,7 +25,8 @@ from p2p.frames import (
     encode_request,
 )
 from p2p.guards import Pace
-from p2p.libp2p_inside import Connection, Stream, opening_of, read_agreement
+from p2p.libp2p_inside import Connection, opening_of, read_agreement
+from p2p.muxer import Stream
 from p2p.writer import Writer
 
 REQUEST_PROTOCOL = "/shared-sequencer/request/1"
@@ -87,7 +88,7 @@ class Asking:
             await self._keep_pace()
             if call.abandoned:
                 return
-            call.stream = await self._connection.open_stream()
+            call.stream = self._connection.open_stream()
             if call.abandoned:
                 await self._give_up(call)
                 return

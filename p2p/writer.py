@@ -6,7 +6,7 @@ what is sent.
 A link has two one-way streams in each direction, one for urgent frames and one for the rest. On a single stream a
 vote could not enter the middle of a batch, and worse, could not be *read* before the receiver is done with the batch:
 a disk that stalls on a batch would stop votes. Cutting batches into chunks of their own would cure the first and not
-the second, and cost a reassembly. Two streams cost one window of Yamux.
+the second, and cost a reassembly. Two streams cost one window.
 
 1. Everything large is written by this task, one slice at a time: an urgent frame waits for one slice at most.
 2. A slice is written only when its stream's window covers it. A receiver that does not read holds back its own stream
@@ -20,7 +20,7 @@ import trio
 
 from p2p.bounds import SLICE_BYTES
 from p2p.errors import ConnectionLost
-from p2p.libp2p_inside import Stream
+from p2p.muxer import Stream
 from p2p.outbox import ByteQueue, Outbox
 
 

@@ -19,7 +19,7 @@ from tests.simulation.keys import RepeatingKey, node_key
 from tests.simulation.node import Node
 
 COUNTS = (4, 16, 31, 64, 100)
-LINK_CPU_MS_PER_MB = 4.8  # docs/adr: py-libp2p over Yamux, one end
+LINK_CPU_MS_PER_MB = 2.9  # docs/adr/0018: one end
 TIMING = ReplicaTiming(
     view_timeout_ms=60_000, view_timeout_max_ms=60_000, idle_interval_ms=20, min_block_interval_loaded_ms=5
 )

@@ -13,7 +13,6 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.security.noise.patterns import PatternXX
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2p.bounds import KIND_HELLO, LinkTimes
@@ -21,8 +20,9 @@ from p2p.errors import ConnectionLost
 from p2p.frames import encode_frame
 from p2p.host import ValidatorHost
 from p2p.identity import decode_secret, peer_id_of
-from p2p.libp2p_inside import Connection, Stream, Upgrader, opening_of, read_agreement
+from p2p.libp2p_inside import MUXER_PROTOCOL, Connection, Upgrader, opening_of, read_agreement
 from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
+from p2p.muxer import Stream
 from p2p.requests import REQUEST_PROTOCOL
 from p2p.tcp import Socket
 from tests.integration.p2p.nodes import (
@@ -93,7 +93,7 @@ async def shake_hands(address: Address, secret: bytes, payload: bytes | None = N
     noise.payload = payload
     socket = Socket(await dial(address), is_initiator=True)
     socket.budget_bytes = None
-    upgrader = TransportUpgrader({NOISE_PROTOCOL: noise}, {"/yamux/1.0.0": Yamux})  # type: ignore[dict-item]
+    upgrader = TransportUpgrader({NOISE_PROTOCOL: noise}, {})
     try:
         return socket, await upgrader.upgrade_security(socket, True, peer_id_of(PUBLIC_KEYS[VICTIM]))
     except BaseException:
@@ -101,17 +101,18 @@ async def shake_hands(address: Address, secret: bytes, payload: bytes | None = N
         raise
 
 
-async def choose_yamux(session: ISecureConn) -> None:
-    """Agree on Yamux, and speak it oneself."""
-    await session.write(b"\x13/multistream/1.0.0\n\x0d/yamux/1.0.0\n")
+async def choose_muxer(session: ISecureConn) -> None:
+    """Agree on our multiplexer, and speak it oneself."""
+    said = opening_of(MUXER_PROTOCOL)
+    await session.write(said)
     answer = b""
-    while len(answer) < 34:
+    while len(answer) < len(said):
         answer += await session.read(1)
-    assert answer.endswith(b"/yamux/1.0.0\n")
+    assert answer == said
 
 
 async def connect(address: Address, index: int = HOSTILE, victim: int = VICTIM) -> Connection:
-    """A connection with Yamux, as an honest validator has it. Its `run` is the caller's to start."""
+    """A connection as an honest validator has it. Its `run` is the caller's to start."""
     socket = Socket(await dial(address), is_initiator=True)
     upgrader = Upgrader(decode_secret(SECRETS[index]), lambda key, inbound: None)
     try:
@@ -122,7 +123,7 @@ async def connect(address: Address, index: int = HOSTILE, victim: int = VICTIM) 
 
 
 async def open_stream(connection: Connection, protocol: str) -> Stream:
-    stream = await connection.open_stream()
+    stream = connection.open_stream()
     await stream.write(opening_of(protocol))
     await read_agreement(stream, protocol)
     return stream
@@ -143,7 +144,6 @@ async def hostile_connection(arena: "Arena", answer: bytes | None = None) -> Asy
     connection = await connect(arena.address)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ignoring_loss, connection.run)
-        await connection.started()
         nursery.start_soon(ignoring_loss, accept_everything, connection, answer, nursery)
         yield connection
         connection.hard_close()

@@ -149,7 +149,7 @@ async def test_connections_that_come_and_go_leave_nothing_behind() -> None:
         await until(lambda: arena.victim.counters.connections_refused.total() >= 300)
 
 
-async def test_a_key_that_is_no_validators_is_refused_before_yamux() -> None:
+async def test_a_key_that_is_no_validators_is_refused_before_anything_is_multiplexed() -> None:
     async with open_arena() as arena:
         await arena.refused("unknown_peer", lambda: connect(arena.address, STRANGER))
         assert len(arena.victim_node.opened) == 1

@@ -28,10 +28,10 @@ SOURCES = {
     "libp2p.security.secure_session": "3c56b3b06f2ec6df",
     "libp2p.security.security_multistream": "d81ff28ddf3a645e",
     "libp2p.stream_muxer.muxer_multistream": "9429027d809f5131",
-    "libp2p.stream_muxer.yamux.yamux": "1003b907c401ba5b",
     "libp2p.transport.upgrader": "aa4c7443797dd7dc",
     "libp2p.utils.varint": "85ae972e779e52ab",
     "noise.connection": "0953d68fdfc8aa84",
+    "noise.state": "ad1e4c050d8d6df2",
 }
 
 

@@ -9,7 +9,7 @@ import trio.testing
 
 from p2p.bounds import SLICE_BYTES
 from p2p.errors import ConnectionLost
-from p2p.libp2p_inside import Stream
+from p2p.muxer import Stream
 from p2p.outbox import Outbox
 from p2p.writer import Writer
 
