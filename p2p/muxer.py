@@ -52,12 +52,11 @@ _SMALL_BYTES = 4_096
 class Stream:
     """One stream of a connection. One task may read it and one may write it."""
 
-    def __init__(self, muxer: "Muxer", number: int, *, is_opened: bool) -> None:
+    def __init__(self, muxer: "Muxer", number: int | None) -> None:
         self.protocol = ""
         self.window_bytes = WINDOW_BYTES_FIRST
         self._muxer = muxer
-        self._number = number
-        self._is_opened = is_opened
+        self._number = number  # None until something of it was written
         self._is_write_closed = False
         self._is_read_closed = False
         self._is_reset = False
@@ -122,16 +121,16 @@ class Stream:
         if self._is_reset:
             return
         self._give_up()
-        if self._is_opened:
+        if self._number is not None:
             await self._send(RESET)
 
     async def _send(self, kind: int, body: bytes = b"") -> None:
-        if not self._is_opened:
-            self._is_opened = True
-            if kind != DATA:
-                await self._muxer.write_frame(OPEN, self._number)
-            else:
+        if self._number is None:
+            self._number = self._muxer.enter(self)
+            if kind == DATA:
                 kind = OPEN
+            else:
+                await self._muxer.write_frame(OPEN, self._number)
         await self._muxer.write_frame(kind, self._number, body)
 
     def _take(self, bytes_max: int) -> bytes:
@@ -147,7 +146,7 @@ class Stream:
 
     def _give_credit(self) -> None:
         ahead = self._credit_bytes + self._buffered_bytes
-        if self._is_read_closed or self._is_reset or ahead > self._ahead_bytes_max - _LEAST_CREDIT_BYTES:
+        if self._is_read_closed or self._number is None or ahead > self._ahead_bytes_max - _LEAST_CREDIT_BYTES:
             return
         self._ahead_bytes_max = WINDOW_BYTES_MAX
         self._credit_bytes += WINDOW_BYTES_MAX - ahead
@@ -191,11 +190,15 @@ class Stream:
         self._is_reset = True
         self._chunks.clear()
         self._buffered_bytes = 0
-        self._muxer.forget(self._number)
+        self._forget()
         self._arrived.set()
 
     def _forget_if_over(self) -> None:
         if self._is_read_closed and self._is_write_closed:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._number is not None:
             self._muxer.forget(self._number)
 
 
@@ -236,10 +239,8 @@ class Muxer:
         raise lost
 
     def open_stream(self) -> Stream:
-        """A new stream. The other side hears of it with the first write."""
-        number, self._next_number = self._next_number, self._next_number + 2
-        stream = self._streams[number] = Stream(self, number, is_opened=False)
-        return stream
+        """A new stream. It has a number, and the other side hears of it, with the first write."""
+        return Stream(self, None)
 
     async def accept_stream(self) -> Stream:
         """The next stream the other side opens. Raises ConnectionLost."""
@@ -249,6 +250,12 @@ class Muxer:
             raise ConnectionLost("the connection is closed") from None
 
     # What streams ask for.
+
+    def enter(self, stream: Stream) -> int:
+        """The number of a stream of ours, whose first frame is written next: numbers arrive in their order."""
+        number, self._next_number = self._next_number, self._next_number + 2
+        self._streams[number] = stream
+        return number
 
     async def write_frame(self, kind: int, number: int, body: bytes = b"") -> None:
         """One frame, as one message. Raises ConnectionLost."""
@@ -355,7 +362,7 @@ class Muxer:
             self._refuse("stream_flood")
         self._their_last = number
         self._their_count += 1
-        stream = self._streams[number] = Stream(self, number, is_opened=True)
+        stream = self._streams[number] = Stream(self, number)
         try:
             self._opened_by_peer.send_nowait(stream)
         except trio.WouldBlock:

@@ -123,6 +123,22 @@ async def test_the_first_write_opens_and_ours_have_our_numbers(nursery_of_tasks:
         ]
 
 
+async def test_numbers_arrive_in_order_whichever_stream_is_written_first(bench: Bench) -> None:
+    bench.channel.other_side_reads = trio.Event()
+    first, second = bench.muxer.open_stream(), bench.muxer.open_stream()
+    async with trio.open_nursery() as nursery:
+        for stream in (second, first):
+            nursery.start_soon(stream.write, b"x")
+            await trio.testing.wait_all_tasks_blocked()
+        bench.channel.other_side_reads.set()
+    assert bench.channel.sent == [frame(OPEN, 2, b"x"), frame(OPEN, 4, b"x")]
+
+
+async def test_a_stream_given_up_before_anything_was_written_is_never_heard_of(bench: Bench) -> None:
+    await bench.muxer.open_stream().reset()
+    assert bench.channel.sent == []
+
+
 async def test_a_large_write_is_cut_into_messages_of_the_cipher(bench: Bench) -> None:
     stream = bench.muxer.open_stream()
     await stream.write(bytes(2 * SLICE_BYTES + 1))
