@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -84,6 +85,7 @@ class Campaigner:
 
     def run(self) -> int:
         """Runs all; 0 if none failed."""
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that the pool ends with us
         self._load()
         self._before = self._sums.schedules
         context = multiprocessing.get_context("spawn")

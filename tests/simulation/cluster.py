@@ -34,6 +34,7 @@ from tests.simulation.watcher import Watcher
 
 Page = tuple[Tip, ...]
 DECODED_OF = 8  # one of so many messages of honest validators is decoded from its bytes
+AT_ONE_TIME_MAX = 100_000  # things that happen at one moment of virtual time
 SYNC_MS = 0.3  # from a batch's arrival to the return of its sync
 
 
@@ -72,6 +73,7 @@ class Cluster:
         self.random = random.Random(seed)
         self.timing = timing or ReplicaTiming()
         self.time_ms = 0.0
+        self._at_this_time = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self.nodes = [self.make_node(self, index) for index in range(self.count)]
@@ -132,8 +134,7 @@ class Cluster:
         """Lets virtual time pass."""
         end = self.time_ms + duration_ms
         while self._queue and self._queue[0][0] <= end:
-            self.time_ms, _, action = heapq.heappop(self._queue)
-            action()
+            self._do_next()
         self.time_ms = end
 
     def run_until(self, condition: Callable[[], bool], limit_ms: float = 60_000) -> None:
@@ -142,8 +143,16 @@ class Cluster:
         while not condition():
             if not self._queue or self._queue[0][0] > end:
                 raise AssertionError(f"not reached within {limit_ms} ms of virtual time: {self.summary()}")
-            self.time_ms, _, action = heapq.heappop(self._queue)
-            action()
+            self._do_next()
+
+    def _do_next(self) -> None:
+        time_ms, _, action = heapq.heappop(self._queue)
+        self._at_this_time = self._at_this_time + 1 if time_ms == self.time_ms else 0
+        assert self._at_this_time < AT_ONE_TIME_MAX, (
+            "time stands still: something wakes itself at once, again and again"
+        )
+        self.time_ms = time_ms
+        action()
 
     # links
 

@@ -4,6 +4,7 @@ A disk keeps what an encoded record holds and nothing else; a crash loses the re
 something is on disk before a message leaves, the node checks it at that moment.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -361,8 +362,11 @@ class Node:
         self.at_mono(at_mono_ms, fire)
 
     def at_mono(self, at_mono_ms: float, action: Callable[[], None]) -> None:
-        """Calls `action` when our monotonic clock shows this time."""
-        self.cluster.at(at_mono_ms / self.clock_rate, action)
+        """Calls `action` when our monotonic clock shows this time, or the first one after it."""
+        time_ms = at_mono_ms / self.clock_rate
+        while time_ms * self.clock_rate < at_mono_ms:
+            time_ms = math.nextafter(time_ms, math.inf)
+        self.cluster.at(time_ms, action)
 
     # tips of others
 

@@ -33,6 +33,35 @@ def test_with_one_of_four_dead_batches_are_final_and_it_catches_up_later():
     cluster.check()
 
 
+@pytest.mark.parametrize("rate", [0.98, 0.999, 1.0, 1.001, 1.0170328, 1.02])
+def test_a_drifting_clock_never_rings_too_early(rate):
+    cluster = Cluster()
+    node = cluster.nodes[0]
+    node.clock_rate = rate
+    early = []
+
+    def ring(at_mono_ms: float) -> None:
+        if node.now().mono_ms < at_mono_ms:
+            early.append(at_mono_ms)
+
+    for number in range(2_000):
+        at_mono_ms = 117.52270887447172 + number / 7
+        node.at_mono(at_mono_ms, lambda at_mono_ms=at_mono_ms: ring(at_mono_ms))
+    cluster.run(1_000)
+    assert early == []
+
+
+def test_time_that_stands_still_is_a_failure():
+    cluster = Cluster()
+
+    def again() -> None:
+        cluster.after(0, again)
+
+    again()
+    with pytest.raises(AssertionError, match="time stands still"):
+        cluster.run(1)
+
+
 def test_a_full_power_cut_is_survived():
     cluster = Cluster()
     cluster.start()
