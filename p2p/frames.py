@@ -30,9 +30,14 @@ class AnswerStatus(IntEnum):
     REFUSED = 1
 
 
+def frame_parts(kind: int, body: bytes) -> tuple[bytes, bytes]:
+    """One frame as it is queued for any number of peers: the body is shared and never copied for it."""
+    return _FRAME_HEADER.pack(len(body), kind), body
+
+
 def encode_frame(kind: int, body: bytes) -> bytes:
-    """One frame as it is written to a link: encoded once, the same object can be queued for every peer."""
-    return _FRAME_HEADER.pack(len(body), kind) + body
+    """One frame in one piece."""
+    return b"".join(frame_parts(kind, body))
 
 
 class FrameDecoder:

@@ -23,7 +23,7 @@ from libp2p.peer.id import ID
 
 from p2p.bounds import LinkBounds, LinkTimes
 from p2p.errors import HandshakeFailed, PeerFault, PortInUse, RequestFailed
-from p2p.frames import encode_frame
+from p2p.frames import frame_parts
 from p2p.guards import AddressPaces, HalfOpenTable, MuteList, Shelter
 from p2p.identity import decode_public_key, decode_secret, peer_id_of
 from p2p.libp2p_inside import Connection, Upgrader, quiet_library
@@ -133,14 +133,14 @@ class ValidatorHost:
     def send(self, peer: int, kind: int, body: bytes, *, urgent: bool = False) -> bool:
         """Queue a frame. Never waits; False if there is no link or its queue is full: the protocol sends again."""
         self._check_outgoing(kind, body)
-        return self._send_encoded(self._records[peer], kind, encode_frame(kind, body), urgent=urgent)
+        return self._queue(self._records[peer], kind, frame_parts(kind, body), urgent=urgent)
 
     def broadcast(self, kind: int, body: bytes, *, urgent: bool = False) -> None:
-        """Queue a frame for every peer that is linked; it is encoded once and shared by all queues."""
+        """Queue a frame for every peer that is linked; its bytes are shared by all queues."""
         self._check_outgoing(kind, body)
-        frame = encode_frame(kind, body)
+        parts = frame_parts(kind, body)
         for record in self._records.values():
-            self._send_encoded(record, kind, frame, urgent=urgent)
+            self._queue(record, kind, parts, urgent=urgent)
 
     async def request(self, peer: int, kind: int, body: bytes, *, timeout_ms: int, response_bytes_max: int) -> bytes:
         """Ask a peer and return its answer. Raises RequestFailed, also when `timeout_ms` have passed."""
@@ -363,13 +363,13 @@ class ValidatorHost:
         if len(body) > self.bounds.frames[kind]:
             raise ValueError(f"a frame of kind {kind} with {len(body)} bytes is over its own bound")
 
-    def _send_encoded(self, record: _PeerRecord, kind: int, frame: bytes, *, urgent: bool) -> bool:
+    def _queue(self, record: _PeerRecord, kind: int, parts: tuple[bytes, ...], *, urgent: bool) -> bool:
         link = record.link
-        if link is None or not link.is_open or not link.send(frame, urgent=urgent):
+        if link is None or not link.is_open or not link.send(*parts, urgent=urgent):
             self.counters.frames_not_queued[kind] += 1
             return False
         self.counters.frames_out[kind] += 1
-        self.counters.frame_bytes_out[kind] += len(frame)
+        self.counters.frame_bytes_out[kind] += sum(map(len, parts))
         return True
 
     def _status(self, record: _PeerRecord) -> PeerStatus:

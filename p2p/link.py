@@ -132,9 +132,9 @@ class Link:
             self._closing.set()
             self._connection.hard_close()
 
-    def send(self, frame: bytes, *, urgent: bool) -> bool:
-        """Queue an encoded frame; False if its queue is full."""
-        if not self._outbox.offer(frame, urgent=urgent):
+    def send(self, *parts: bytes, urgent: bool) -> bool:
+        """Queue the parts of a frame; False if its queue is full."""
+        if not self._outbox.offer(*parts, urgent=urgent):
             return False
         self._writer.wake()
         return True

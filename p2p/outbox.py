@@ -19,20 +19,21 @@ from p2p.bounds import SLICE_BYTES
 
 
 class ByteQueue:
-    """Frames in order, taken out as slices of bytes. The frames themselves are shared and never copied until taken."""
+    """Frames in order, taken out as slices of bytes. Their parts are shared and never copied until taken."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._frames: deque[bytes] = deque()
+        self._parts: deque[bytes] = deque()
         self._taken_of_first = 0
         self.waiting_bytes = 0
 
-    def offer(self, frame: bytes) -> bool:
-        """Queue a frame; False, and nothing queued, if it would exceed the bound."""
-        if self.waiting_bytes + len(frame) > self._bytes_max:
+    def offer(self, *parts: bytes) -> bool:
+        """Queue the parts of a frame; False, and nothing queued, if it would exceed the bound."""
+        frame_bytes = sum(map(len, parts))
+        if self.waiting_bytes + frame_bytes > self._bytes_max:
             return False
-        self._frames.append(frame)
-        self.waiting_bytes += len(frame)
+        self._parts.extend(filter(None, parts))
+        self.waiting_bytes += frame_bytes
         return True
 
     @property
@@ -46,18 +47,18 @@ class ByteQueue:
         self.waiting_bytes -= wanted
         parts: list[memoryview | bytes] = []
         while wanted > 0:
-            first = self._frames[0]
+            first = self._parts[0]
             if self._taken_of_first == 0 and len(first) <= wanted:
                 parts.append(first)
                 wanted -= len(first)
-                self._frames.popleft()
+                self._parts.popleft()
                 continue
             part = memoryview(first)[self._taken_of_first : self._taken_of_first + wanted]
             parts.append(part)
             wanted -= len(part)
             self._taken_of_first += len(part)
             if self._taken_of_first == len(first):
-                self._frames.popleft()
+                self._parts.popleft()
                 self._taken_of_first = 0
         return b"".join(parts)
 
@@ -74,6 +75,6 @@ class Outbox:
         """Bytes queued and not yet handed to the connection."""
         return self.urgent.waiting_bytes + self.bulk.waiting_bytes
 
-    def offer(self, frame: bytes, *, urgent: bool) -> bool:
-        """Queue a frame; False if its queue is full, which means the peer is behind."""
-        return (self.urgent if urgent else self.bulk).offer(frame)
+    def offer(self, *parts: bytes, urgent: bool) -> bool:
+        """Queue the parts of a frame; False if its queue is full, which means the peer is behind."""
+        return (self.urgent if urgent else self.bulk).offer(*parts)

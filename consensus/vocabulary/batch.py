@@ -13,6 +13,8 @@ Invariants:
 
 import hashlib
 import itertools
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +29,7 @@ BATCH_VERSION = 1
 KIND_OPEN = 0  # open transactions; other kinds are carried, hashed, counted and inert
 LENGTH_PREFIX_BYTES = 4
 SEGMENT_ENTRY_BYTES = 49  # of one entry in a header
+_U32 = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +158,57 @@ def seal_batch(chain: Genesis, key: NodeKey, header: BatchHeader, segments: list
     return Batch(header, author_sig, b"".join((header.encoded, author_sig, *segments)))
 
 
-def frame_items(items: list[bytes]) -> bytes:
+def frame_items(items: Sequence[bytes]) -> bytes:
     """A segment: repeated `u32 length ‖ item`."""
     return b"".join([part for item in items for part in (u32(len(item)), item)])
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Transactions as a segment has them, with the place where each ends: no object for each of them."""
+
+    framed: bytes  # repeated `u32 length ‖ item`
+    ends: list[int]
+
+    @staticmethod
+    def of(items: Sequence[bytes]) -> "Items":
+        """These, framed."""
+        ends = list(itertools.accumulate(LENGTH_PREFIX_BYTES + len(item) for item in items))
+        return Items(frame_items(items), ends)
+
+    @staticmethod
+    def parse(framed: bytes, items_max: int) -> "Items | None":
+        """What is in `framed`, or None if its framing is wrong. Stops one item beyond `items_max`."""
+        ends: list[int] = []
+        at, end, read_length = 0, len(framed), _U32.unpack_from
+        while at < end and len(ends) <= items_max:
+            if at + LENGTH_PREFIX_BYTES > end:
+                return None
+            at += LENGTH_PREFIX_BYTES + read_length(framed, at)[0]
+            if at > end:
+                return None
+            ends.append(at)
+        return Items(framed, ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def begin(self, number: int) -> int:
+        """Where the frame of item `number` begins."""
+        return self.ends[number - 1] if number else 0
+
+    def __getitem__(self, number: int) -> bytes:
+        return self.framed[self.begin(number) + LENGTH_PREFIX_BYTES : self.ends[number]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
+
+    def part(self, first: int, end: int) -> "Items":
+        """Items `first` to `end`, with bytes of their own unless that is all."""
+        if first == 0 and end == len(self):
+            return self
+        begin = self.begin(first)
+        return Items(self.framed[begin : self.begin(end)], [at - begin for at in self.ends[first:end]])
 
 
 def parse_segment(segment: bytes, item_count: int, tx_bytes_max: int) -> list[bytes] | None:
@@ -176,4 +227,9 @@ def parse_segment(segment: bytes, item_count: int, tx_bytes_max: int) -> list[by
 
 def transaction_id(namespace: NamespaceId, kind: int, body: bytes) -> Hash:
     """SHA-256("tx" ‖ namespace u64 ‖ kind u8 ‖ body)."""
-    return Hash(hashlib.sha256(b"tx" + u64(namespace) + u8(kind) + body).digest())
+    return Hash(hashlib.sha256(transaction_id_head(namespace, kind) + body).digest())
+
+
+def transaction_id_head(namespace: NamespaceId, kind: int) -> bytes:
+    """What stands before the body in the preimage of a transaction's id."""
+    return b"tx" + u64(namespace) + u8(kind)

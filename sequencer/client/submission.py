@@ -1,12 +1,13 @@
 """What comes back for submitted transactions: receipts, and what was refused. As JSON and as the fast door's bytes.
 
-Responsible for: `SubmitOutcome`, both its encodings, and the fast door's request body.
+Responsible for: `SubmitOutcome` and both its encodings.
 Refuses to do: check a receipt's signature (`verify.py`).
 
 Invariants:
 1. Every item of a request is in exactly one receipt or is refused. A refused item is named by its number in the
    request, from 0; an accepted one is found in the receipts by its hash.
-2. Binary request: repeated `u32 length ‖ transaction`, nothing else: the framing of a segment.
+2. Binary request: repeated `u32 length ‖ transaction`, nothing else: the framing of a segment
+   (`consensus/vocabulary/batch.py: Items`).
 3. Binary answer: version u8 ‖ list of receipts ‖ list of (item u32 ‖ code i32, two's complement ‖ reason u32 length and
    ASCII ‖ optional retry_after_ms u64 ‖ optional receipt), in the codec of `consensus/encoding.py`.
 """
@@ -18,7 +19,6 @@ from consensus import limits
 from consensus.encoding import Reader, decode_whole, optional, sequence, u8, u32, u64, variable
 from consensus.errors import DecodeError
 from consensus.numbers import Hash
-from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import NUMBER_MAX, Fields, JsonObject, as_bytes, to_hex
@@ -56,19 +56,6 @@ def refused_item(
 ) -> Refused:
     """A refusal with the code that belongs to the reason's word."""
     return Refused(item, reason_of(reason).code, reason, retry_after_ms, first_receipt)
-
-
-def parse_items(body: bytes, items_max: int) -> list[bytes] | None:
-    """The items of a fast-door body, or None if its framing is wrong. Stops one item beyond `items_max`."""
-    items: list[bytes] = []
-    at, end = 0, len(body)
-    while at < end and len(items) <= items_max:
-        start = at + LENGTH_PREFIX_BYTES
-        at = start + int.from_bytes(body[at:start], "big")
-        if start > end or at > end:
-            return None
-        items.append(body[start:at])
-    return items
 
 
 def encode_outcome(receipts: Sequence[Receipt], refused: Sequence[Refused]) -> bytes:

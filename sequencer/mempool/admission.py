@@ -5,7 +5,7 @@ Refuses to do: look inside a transaction, or remove repeats that came through ot
 a replay that a rollup withstands anyway, and removing it would cost every node a hash per transaction.
 
 Invariants:
-1. Per admitted transaction: one SHA-256, a look-up in the two halves of the window, one append to a deque.
+1. Per admitted transaction: one SHA-256 and a look-up in the two halves of the window; the rest is per request.
 2. A request is admitted up to the first item that finds the queue full: of what follows nothing is admitted, so that
    a client's later transactions never overtake its earlier ones.
 3. A namespace may use at most as much room as is left over for all others: a flood never takes the last room, and the
@@ -14,14 +14,16 @@ Invariants:
    arrive: then for a shorter time.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from consensus.numbers import Hash
-from consensus.vocabulary.batch import KIND_OPEN, LENGTH_PREFIX_BYTES, transaction_id
+from consensus.vocabulary.batch import KIND_OPEN, LENGTH_PREFIX_BYTES, Items, transaction_id_head
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
-from sequencer.mempool.queues import NamespaceQueue, Ticket, Waiting
+from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
 
 RETRY_AFTER_MIN_MS = 10
 
@@ -38,11 +40,21 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The answer to one request; every item stands in exactly one of the two lists, by rising number."""
+    """The answer to one request: what is not refused is admitted. `hashes` has what was computed, by number."""
 
     ticket: int
-    admitted: tuple[tuple[int, Hash], ...]
+    hashes: Sequence[Hash | None]
+    admitted_count: int
+    admitted_bytes: int  # without framing
     refused: tuple[Refused, ...]
+
+    @property
+    def admitted(self) -> tuple[tuple[int, Hash], ...]:
+        """(number, hash) of each, by rising number."""
+        refused = {item.number for item in self.refused}
+        return tuple(
+            (number, tx_id) for number, tx_id in enumerate(self.hashes) if tx_id is not None and number not in refused
+        )
 
 
 class SeenWindow:
@@ -104,49 +116,57 @@ class Admission:
         self.entry_count -= entry_count
         self.byte_count -= byte_count
 
-    def admit(self, queue: NamespaceQueue, ticket: Ticket, items: Sequence[bytes]) -> Submission:
+    def admit(self, queue: NamespaceQueue, ticket: Ticket, items: Items) -> Submission:
         """Appends to `queue` what may wait and refuses the rest."""
         self.seen.advance(ticket.received.mono_ms)
-        admitted: list[tuple[int, Hash]] = []
+        hashes: list[Hash | None] = []
         refused: list[Refused] = []
         too_many: list[int] = []  # numbers that found the queue full
         bytes_left, entries_left = self._room(queue)
-        append, add, tx_bytes_max, namespace = queue.entries.append, self.seen.add, self._tx_bytes_max, queue.namespace
-        taken_bytes = 0
-        for number, body in enumerate(items):
-            size = len(body)
-            if not 0 < size <= tx_bytes_max:
-                refused.append(Refused(number, Refusal.OVERSIZED if size else Refusal.EMPTY))
-                continue
-            size += LENGTH_PREFIX_BYTES
-            if too_many or taken_bytes + size > bytes_left or len(admitted) >= entries_left:
+        head, framed, add, sha256 = (
+            transaction_id_head(queue.namespace, KIND_OPEN),
+            items.framed,
+            self.seen.add,
+            hashlib.sha256,
+        )
+        size_max = LENGTH_PREFIX_BYTES + self._tx_bytes_max
+        taken_bytes = taken_count = begin = 0
+        for number, end in enumerate(items.ends):
+            size, start, begin = end - begin, begin + LENGTH_PREFIX_BYTES, end
+            tx_id: Hash | None = None
+            if not LENGTH_PREFIX_BYTES < size <= size_max:
+                reason = Refusal.OVERSIZED if size > LENGTH_PREFIX_BYTES else Refusal.EMPTY
+                refused.append(Refused(number, reason))
+            elif too_many or taken_bytes + size > bytes_left or taken_count >= entries_left:
                 too_many.append(number)
-                continue
-            tx_id = transaction_id(namespace, KIND_OPEN, body)
-            if not add(tx_id):
-                refused.append(Refused(number, Refusal.KNOWN, hash=tx_id))
-                continue
-            append(Waiting(ticket, number, tx_id, body))
-            admitted.append((number, tx_id))
-            taken_bytes += size
-        queue.byte_count += taken_bytes
-        queue.admitted_count += len(admitted)
-        self.note_left(-len(admitted), -taken_bytes)
+            else:
+                tx_id = Hash(sha256(head + framed[start:end]).digest())
+                if add(tx_id):
+                    taken_bytes += size
+                    taken_count += 1
+                else:
+                    refused.append(Refused(number, Refusal.KNOWN, hash=tx_id))
+            hashes.append(tx_id)
         if too_many:
             wait_ms = self._retry_after_ms(queue, sum(len(items[number]) for number in too_many), ticket)
             refused.extend(Refused(number, Refusal.FULL, retry_after_ms=wait_ms) for number in too_many)
             refused.sort(key=lambda item: item.number)
+        for first, end in _gaps_between([item.number for item in refused], len(items)):
+            queue.append(Run(ticket, first, items.part(first, end), cast("list[Hash]", hashes[first:end])))
+        queue.admitted_count += taken_count
+        self.note_left(-taken_count, -taken_bytes)
         queue.refused_counts.update(item.reason for item in refused)
-        return Submission(ticket.id, tuple(admitted), tuple(refused))
+        admitted_bytes = taken_bytes - LENGTH_PREFIX_BYTES * taken_count
+        return Submission(ticket.id, hashes, taken_count, admitted_bytes, tuple(refused))
 
     def _room(self, queue: NamespaceQueue) -> tuple[int, int]:
         """Bytes and entries that `queue` may still take; see invariant 3."""
         bounds = self._bounds
         others_bytes = self.byte_count - queue.byte_count
-        others_entries = self.entry_count - len(queue.entries)
+        others_entries = self.entry_count - queue.entry_count
         bytes_max = min(bounds.namespace_queue_bytes, (bounds.bytes_max - others_bytes) // 2)
         entries_max = min(bounds.namespace_queue_entries, (bounds.entries_max - others_entries) // 2)
-        return bytes_max - queue.byte_count, entries_max - len(queue.entries)
+        return bytes_max - queue.byte_count, entries_max - queue.entry_count
 
     def _retry_after_ms(self, queue: NamespaceQueue, refused_bytes: int, ticket: Ticket) -> int:
         """When as much will have left as was refused, at the rate of late; at most the time to live."""
@@ -154,3 +174,12 @@ class Admission:
         if rate * self._bounds.ttl_ms <= refused_bytes:
             return self._bounds.ttl_ms
         return max(RETRY_AFTER_MIN_MS, round(refused_bytes / rate))
+
+
+def _gaps_between(numbers: Sequence[int], count: int) -> Iterator[tuple[int, int]]:
+    """The ranges of what is below `count` and not in `numbers`, which rise."""
+    first = 0
+    for number in (*numbers, count):
+        if number > first:
+            yield first, number
+        first = number + 1

@@ -9,6 +9,7 @@ Invariants:
 3. One signature per request and batch, and one more for each further RECEIPT_ITEMS_MAX items.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,9 +17,9 @@ from consensus import limits
 from consensus.genesis import Genesis
 from consensus.numbers import ZERO_HASH, Digest, Epoch, Hash, Milliseconds, NamespaceId, Seq, ValidatorIndex
 from consensus.signing import SIGNATURE_BYTES, NodeKey, sha256
-from consensus.vocabulary.batch import KIND_OPEN, Batch, BatchHeader, SegmentEntry, frame_items, seal_batch
+from consensus.vocabulary.batch import KIND_OPEN, Batch, BatchHeader, SegmentEntry, seal_batch
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
-from sequencer.mempool.queues import Ticket, Waiting
+from sequencer.mempool.queues import Run, Ticket
 
 SEGMENT_OVERHEAD_BYTES = len(SegmentEntry(NamespaceId(0), KIND_OPEN, 0, 0, ZERO_HASH).encode())
 BATCH_OVERHEAD_BYTES = SIGNATURE_BYTES + len(
@@ -38,10 +39,27 @@ class LanePlace:
 
 @dataclass(frozen=True, slots=True)
 class DraftedRequest:
-    """What of one request is in the batch: (item number, position), by rising number."""
+    """What of one request is in the batch: runs, each with its first place in the namespace's segment."""
 
     received_ms: Milliseconds
-    items: list[tuple[int, ReceiptItem]]
+    namespace: NamespaceId
+    runs: list[tuple[int, Run]]
+
+    def __len__(self) -> int:
+        return sum(len(run) for _first, run in self.runs)
+
+    @property
+    def items(self) -> list[tuple[int, ReceiptItem]]:
+        """(number in the request, position) of each, by rising number."""
+        numbers = itertools.chain.from_iterable(range(run.number, run.number + len(run)) for _first, run in self.runs)
+        return list(zip(numbers, self.positions(), strict=True))
+
+    def positions(self) -> list[ReceiptItem]:
+        """Where each of its transactions stands."""
+        head, found = (self.namespace, KIND_OPEN), []
+        for first, run in self.runs:
+            found += [ReceiptItem(*head, tx_id, index) for index, tx_id in enumerate(run.hashes, first)]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,7 @@ class Draft:
         """
         header, found = self.header, []
         for ticket, request in self.requests.items():
-            positions = [item for _number, item in request.items]
+            positions = request.positions()
             for start in range(0, len(positions), limits.RECEIPT_ITEMS_MAX):
                 receipt = Receipt(
                     chain.chain_id,
@@ -84,26 +102,27 @@ class Draft:
 
     def hashes(self) -> list[Hash]:
         """The ids of all transactions in it."""
-        return [item.hash for request in self.requests.values() for _number, item in request.items]
+        return [tx_id for request in self.requests.values() for _first, run in request.runs for tx_id in run.hashes]
 
 
-def make_draft(place: LanePlace, created_ms: Milliseconds, taken: Mapping[NamespaceId, list[Waiting]]) -> Draft:
+def make_draft(place: LanePlace, created_ms: Milliseconds, taken: Mapping[NamespaceId, list[Run]]) -> Draft:
     """Lays out `taken`: at least one namespace, each with at least one transaction."""
     entries: list[SegmentEntry] = []
     segments: list[bytes] = []
     requests: dict[int, DraftedRequest] = {}
     for namespace in sorted(taken):
-        items = taken[namespace]
-        segment = frame_items([waiting.body for waiting in items])
-        entries.append(SegmentEntry(namespace, KIND_OPEN, len(items), len(segment), sha256(segment)))
+        count = 0
+        for run in taken[namespace]:
+            request = requests.get(run.ticket.id) or _open_request(requests, run.ticket, namespace)
+            request.runs.append((count, run))
+            count += len(run)
+        segment = b"".join([run.framed for run in taken[namespace]])
+        entries.append(SegmentEntry(namespace, KIND_OPEN, count, len(segment), sha256(segment)))
         segments.append(segment)
-        for index, waiting in enumerate(items):
-            request = requests.get(waiting.ticket.id) or _open_request(requests, waiting.ticket)
-            request.items.append((waiting.number, ReceiptItem(namespace, KIND_OPEN, waiting.hash, index)))
     header = BatchHeader(place.epoch, place.author, place.seq, place.prev_digest, created_ms, tuple(entries))
     return Draft(header, segments, requests)
 
 
-def _open_request(requests: dict[int, DraftedRequest], ticket: Ticket) -> DraftedRequest:
-    requests[ticket.id] = request = DraftedRequest(ticket.received.wall_ms, [])
+def _open_request(requests: dict[int, DraftedRequest], ticket: Ticket, namespace: NamespaceId) -> DraftedRequest:
+    requests[ticket.id] = request = DraftedRequest(ticket.received.wall_ms, namespace, [])
     return request

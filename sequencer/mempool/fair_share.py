@@ -15,7 +15,7 @@ from collections import deque
 
 from consensus import limits
 from consensus.numbers import NamespaceId
-from sequencer.mempool.queues import NamespaceQueue, Waiting
+from sequencer.mempool.queues import NamespaceQueue, Run
 
 QUANTUM_BYTES_MIN = 4_096  # bounds the turns per batch when hundreds of namespaces wait
 
@@ -37,9 +37,9 @@ class FairShare:
             queue.in_turn = True
             self._turns.append(queue)
 
-    def drain(self, room_bytes: int) -> dict[NamespaceId, list[Waiting]]:
+    def drain(self, room_bytes: int) -> dict[NamespaceId, list[Run]]:
         """Takes transactions for one batch: segment bytes and header entries together fit in `room_bytes`."""
-        taken: dict[NamespaceId, list[Waiting]] = {}
+        taken: dict[NamespaceId, list[Run]] = {}
         batch_bytes = room_bytes
         while self._turns:
             queue = self._turns[0]
@@ -55,26 +55,23 @@ class FairShare:
             self._turns.popleft()
             self._left_in_round -= 1
             self._is_granted = False
-            if queue.entries:
+            if queue.runs:
                 self._turns.append(queue)
             else:
                 queue.in_turn, queue.deficit = False, 0
         return taken
 
-    def _serve(
-        self, queue: NamespaceQueue, room_bytes: int, taken: dict[NamespaceId, list[Waiting]]
-    ) -> tuple[int, bool]:
+    def _serve(self, queue: NamespaceQueue, room_bytes: int, taken: dict[NamespaceId, list[Run]]) -> tuple[int, bool]:
         """Spends the queue's deficit; returns the room left, and whether the batch is full."""
-        while queue.entries and (size := queue.head_size()) <= queue.deficit:
-            items = taken.get(queue.namespace)
-            if items is None:
-                if len(taken) >= limits.BATCH_SEGMENTS_MAX or size + self._segment_overhead_bytes > room_bytes:
-                    return room_bytes, True
-                items = taken[queue.namespace] = []
-                room_bytes -= self._segment_overhead_bytes
-            elif size > room_bytes:
+        while queue.runs and (size := queue.head_size()) <= queue.deficit:
+            runs = taken.get(queue.namespace)
+            overhead_bytes = self._segment_overhead_bytes if runs is None else 0
+            if size + overhead_bytes > room_bytes or (runs is None and len(taken) >= limits.BATCH_SEGMENTS_MAX):
                 return room_bytes, True
-            items.append(queue.take())
-            queue.deficit -= size
-            room_bytes -= size
+            if runs is None:
+                runs = taken[queue.namespace] = []
+            run = queue.take(min(queue.deficit, room_bytes - overhead_bytes))
+            runs.append(run)
+            queue.deficit -= run.byte_count
+            room_bytes -= overhead_bytes + run.byte_count
         return room_bytes, False

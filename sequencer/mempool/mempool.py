@@ -12,13 +12,12 @@ Invariants:
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus.clock import Now
 from consensus.genesis import Genesis
 from consensus.numbers import Digest, Epoch, Hash, NamespaceId, Seq, ValidatorIndex
-from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES
+from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES, Items
 from sequencer.mempool.admission import Admission, Refused, Submission
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import BATCH_OVERHEAD_BYTES, SEGMENT_OVERHEAD_BYTES, Draft, LanePlace, make_draft
@@ -69,7 +68,7 @@ class Mempool:
         self._last_sealed_mono_ms = -math.inf
         self.unknown_namespace_count = 0  # transactions refused for a namespace that has no queue to count them
 
-    def submit(self, namespace: int, items: Sequence[bytes], now: Now) -> Submission:
+    def submit(self, namespace: int, items: Items, now: Now) -> Submission:
         """Admits or refuses each item of one request. The caller bounds the request (REQUEST_BYTES_MAX)."""
         ticket = Ticket(self._next_ticket, now)
         self._next_ticket += 1
@@ -77,10 +76,10 @@ class Mempool:
         if queue is None:
             self.unknown_namespace_count += len(items)
             refused = tuple(Refused(number, Refusal.UNKNOWN_NAMESPACE) for number in range(len(items)))
-            return Submission(ticket.id, (), refused)
+            return Submission(ticket.id, (None,) * len(items), 0, 0, refused)
         was_empty = self._admission.entry_count == 0
         submission = self._admission.admit(queue, ticket, items)
-        if submission.admitted:
+        if submission.admitted_count:
             if was_empty:
                 self._since_mono_ms = now.mono_ms
             self._fair_share.enter(queue)
@@ -91,14 +90,11 @@ class Mempool:
         self._admission.seen.advance(now.mono_ms)
         found = []
         for queue in self._queues.values():
-            if not queue.entries:
-                continue
-            before = queue.byte_count
-            for waiting in queue.expire(now.mono_ms - self._bounds.ttl_ms):
-                self._admission.seen.forget(waiting.hash)
-                found.append(Expired(waiting.ticket.id, waiting.number, waiting.hash))
-                self._admission.note_left(1, 0)
-            self._admission.note_left(0, before - queue.byte_count)
+            for run in queue.expire(now.mono_ms - self._bounds.ttl_ms):
+                self._admission.note_left(len(run), run.byte_count)
+                for number, tx_id in enumerate(run.hashes, run.number):
+                    self._admission.seen.forget(tx_id)
+                    found.append(Expired(run.ticket.id, number, tx_id))
         return found
 
     def seal_due(self, now: Now, own: OwnLane) -> bool:
@@ -138,7 +134,7 @@ class Mempool:
                 queue.sealed_count,
                 queue.expired_count,
                 dict(queue.refused_counts),
-                len(queue.entries),
+                queue.entry_count,
                 queue.byte_count,
                 queue.oldest_age_ms(now),
             )

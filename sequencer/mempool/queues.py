@@ -5,17 +5,21 @@ Refuses to do: judge transactions (`admission.py`) or choose between namespaces 
 
 Invariants:
 1. What is taken leaves in the order of its submission.
-2. `byte_count` is the sum of the segment bytes (length prefixes included) of all that waits.
-3. An entry leaves by `take` or by `expire`, never otherwise.
+2. `byte_count` is the sum of the segment bytes (length prefixes included) of all that waits, `entry_count` its number.
+3. A transaction leaves by `take` or by `expire`, never otherwise.
+4. There is an object for each run of a request, none for each transaction. A run holds at most twice the bytes that
+   wait of it, whatever else its request held.
 """
 
+import bisect
 import math
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from consensus.clock import Now
 from consensus.numbers import Hash, NamespaceId
-from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES
+from consensus.vocabulary.batch import Items
 from sequencer.mempool.errors import Refusal
 
 _DRAIN_MEMORY_MS = 1_000.0
@@ -28,13 +32,56 @@ class Ticket(NamedTuple):
     received: Now
 
 
-class Waiting(NamedTuple):
-    """One admitted transaction: item `number` of its request."""
+class Run:
+    """Consecutive transactions of one request: item `number` of it and those that follow."""
 
-    ticket: Ticket
-    number: int
-    hash: Hash
-    body: bytes
+    __slots__ = ("_hashes", "_items", "_number", "_taken", "ticket")
+
+    def __init__(self, ticket: Ticket, number: int, items: Items, hashes: Sequence[Hash]) -> None:
+        """`items` and `hashes` go together."""
+        self.ticket = ticket
+        self._number = number
+        self._items = items
+        self._hashes = hashes
+        self._taken = 0  # so many at the front have left
+
+    def __len__(self) -> int:
+        return len(self._items) - self._taken
+
+    @property
+    def number(self) -> int:
+        """The first one's number in its request."""
+        return self._number + self._taken
+
+    @property
+    def hashes(self) -> Sequence[Hash]:
+        """The ids of all that wait."""
+        return self._hashes[self._taken :] if self._taken else self._hashes
+
+    @property
+    def framed(self) -> bytes:
+        """The segment bytes of all that waits."""
+        return self._items.framed[self._items.begin(self._taken) :]
+
+    @property
+    def byte_count(self) -> int:
+        """How many those are."""
+        return len(self._items.framed) - self._items.begin(self._taken)
+
+    def head_size(self) -> int:
+        """Segment bytes of the first."""
+        return self._items.ends[self._taken] - self._items.begin(self._taken)
+
+    def split(self, bytes_max: int) -> "Run":
+        """Takes off as many as fit into so many segment bytes: at least the first, and not all."""
+        items, taken = self._items, self._taken
+        end = bisect.bisect_right(items.ends, items.begin(taken) + bytes_max, taken)
+        head = Run(self.ticket, self.number, items.part(taken, end), self._hashes[taken:end])
+        self._taken = end
+        if items.begin(end) > len(items.framed) // 2:
+            self._number, self._taken = self.number, 0
+            self._items, self._hashes = items.part(end, len(items)), self._hashes[end:]
+        return head
 
 
 class DrainRate:
@@ -67,17 +114,19 @@ class NamespaceQueue:
         "byte_count",
         "deficit",
         "drain_rate",
-        "entries",
+        "entry_count",
         "expired_count",
         "in_turn",
         "namespace",
         "refused_counts",
+        "runs",
         "sealed_count",
     )
 
     def __init__(self, namespace: NamespaceId) -> None:
         self.namespace = namespace
-        self.entries: deque[Waiting] = deque()
+        self.runs: deque[Run] = deque()
+        self.entry_count = 0
         self.byte_count = 0
         self.deficit = 0
         self.in_turn = False
@@ -87,26 +136,42 @@ class NamespaceQueue:
         self.expired_count = 0
         self.refused_counts: Counter[Refusal] = Counter()
 
+    def append(self, run: Run) -> None:
+        """These wait behind all others."""
+        self.runs.append(run)
+        self.entry_count += len(run)
+        self.byte_count += run.byte_count
+
     def head_size(self) -> int:
-        """Segment bytes of the oldest entry; there is one."""
-        return LENGTH_PREFIX_BYTES + len(self.entries[0].body)
+        """Segment bytes of the oldest transaction; there is one."""
+        return self.runs[0].head_size()
 
-    def take(self) -> Waiting:
-        """Removes the oldest entry; there is one."""
-        waiting = self.entries.popleft()
-        self.byte_count -= LENGTH_PREFIX_BYTES + len(waiting.body)
-        return waiting
+    def take(self, bytes_max: int) -> Run:
+        """Removes as many of the oldest run as fit; the oldest transaction does."""
+        run = self.runs[0]
+        if run.byte_count <= bytes_max:
+            self.runs.popleft()
+        else:
+            run = run.split(bytes_max)
+        self._note_left(run)
+        return run
 
-    def expire(self, received_before_mono_ms: float) -> list[Waiting]:
+    def expire(self, received_before_mono_ms: float) -> list[Run]:
         """Removes what was received before that, oldest first."""
         expired = []
-        while self.entries and self.entries[0].ticket.received.mono_ms < received_before_mono_ms:
-            expired.append(self.take())
-        self.expired_count += len(expired)
-        if not self.entries:
+        while self.runs and self.runs[0].ticket.received.mono_ms < received_before_mono_ms:
+            run = self.runs.popleft()
+            self._note_left(run)
+            self.expired_count += len(run)
+            expired.append(run)
+        if not self.runs:
             self.deficit = 0
         return expired
 
+    def _note_left(self, run: Run) -> None:
+        self.entry_count -= len(run)
+        self.byte_count -= run.byte_count
+
     def oldest_age_ms(self, now: Now) -> float:
-        """How long the oldest entry has waited; 0 when nothing waits."""
-        return max(0.0, now.mono_ms - self.entries[0].ticket.received.mono_ms) if self.entries else 0.0
+        """How long the oldest transaction has waited; 0 when nothing waits."""
+        return max(0.0, now.mono_ms - self.runs[0].ticket.received.mono_ms) if self.runs else 0.0

@@ -30,6 +30,7 @@ from consensus.replica.replica import Replica
 from consensus.replica.walk import walk_height
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from consensus.vocabulary.batch import Items
 from p2p.host import ValidatorHost
 from p2p.identity import peer_id_of
 from sequencer.client.chain_view import CheckpointView
@@ -125,7 +126,7 @@ class NodeService:
         """Whether it is registered."""
         return namespace in self._namespaces
 
-    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
         """See `Submissions.submit`."""
         return await self._submissions.submit(namespace, items)
 

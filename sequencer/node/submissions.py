@@ -19,10 +19,9 @@ import trio
 from consensus.genesis import Genesis
 from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, Seq, ValidatorIndex
 from consensus.signing import NodeKey
-from consensus.vocabulary.batch import KIND_OPEN, transaction_id
+from consensus.vocabulary.batch import KIND_OPEN, Items, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
-from sequencer.mempool.admission import Refused as NotAdmitted
 from sequencer.mempool.admission import Submission
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import Draft
@@ -49,7 +48,7 @@ ENDED_MAX = 65_536  # hashes of expired transactions that are remembered for a s
 class _Pending:
     """A request whose items are not all sealed."""
 
-    numbers: dict[int, Hash]  # admitted and still waiting
+    count: int  # admitted and still waiting
     receipts: list[Receipt] = field(default_factory=list)
     expired: list[Refused] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
@@ -102,35 +101,37 @@ class Submissions:
         while waiting and waiting[0][0] <= end:
             self._metrics.observe(latency, trio.current_time() - waiting.popleft()[1])
 
-    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
         """See `Service.submit`."""
         if not self.is_accepting:
             raise RequestRefused("not_accepting")
         if namespace not in self._namespaces:
             raise RequestRefused("unknown_namespace")
         submission = self.mempool.submit(namespace, items, read_now())
-        self._count(namespace, items, [number for number, _ in submission.admitted], submission.refused)
-        hashes = dict(submission.admitted)
-        for entry in submission.refused:
-            hashes[entry.number] = entry.hash or transaction_id(namespace, KIND_OPEN, items[entry.number])
+        self._count(namespace, submission)
+        hashes = [
+            tx_hash or transaction_id(namespace, KIND_OPEN, items[number])
+            for number, tx_hash in enumerate(submission.hashes)
+        ]
         receipts: Sequence[Receipt] = ()
         expired: Sequence[Refused] = ()
-        if submission.admitted:
+        if submission.admitted_count:
             pending = self._await_sealing(submission)
             await pending.done.wait()
             receipts, expired = pending.receipts, pending.expired
         refused = sorted([*await self._refusals(submission, hashes), *expired], key=lambda entry: entry.item)
-        return SubmitOutcome(tuple(hashes[number] for number in range(len(items))), tuple(receipts), tuple(refused))
+        return SubmitOutcome(tuple(hashes), tuple(receipts), tuple(refused))
 
     def _await_sealing(self, submission: Submission) -> _Pending:
         """The request waits for its batches; what expired before may be on its way again."""
-        pending = self._pending[submission.ticket] = _Pending(dict(submission.admitted))
-        for _, tx_hash in submission.admitted:
-            self._expired.pop(tx_hash, None)
+        pending = self._pending[submission.ticket] = _Pending(submission.admitted_count)
+        if self._expired:
+            for _, tx_hash in submission.admitted:
+                self._expired.pop(tx_hash, None)
         self.wake()
         return pending
 
-    async def _refusals(self, submission: Submission, hashes: dict[int, Hash]) -> list[Refused]:
+    async def _refusals(self, submission: Submission, hashes: Sequence[Hash]) -> list[Refused]:
         """What was not admitted; of what is known already the first KNOWN_RECEIPTS_MAX with their first receipts."""
         known = [hashes[entry.number] for entry in submission.refused if entry.reason is Refusal.KNOWN]
         first = {}
@@ -141,14 +142,12 @@ class Submissions:
             for entry in submission.refused
         ]
 
-    def _count(
-        self, namespace: NamespaceId, items: Sequence[bytes], admitted: list[int], refused: Sequence[NotAdmitted]
-    ) -> None:
+    def _count(self, namespace: NamespaceId, submission: Submission) -> None:
         metrics, label = self._metrics, str(namespace)
-        if admitted:
-            metrics.add(table.MEMPOOL_ADMITTED, len(admitted), label)
-            metrics.add(table.MEMPOOL_ADMITTED_BYTES, sum(len(items[number]) for number in admitted), label)
-        for entry in refused:
+        if submission.admitted_count:
+            metrics.add(table.MEMPOOL_ADMITTED, submission.admitted_count, label)
+            metrics.add(table.MEMPOOL_ADMITTED_BYTES, submission.admitted_bytes, label)
+        for entry in submission.refused:
             metrics.add(table.MEMPOOL_REFUSED, 1, entry.reason.value)
 
     # sealing
@@ -181,15 +180,11 @@ class Submissions:
 
     def _sealed_puts(self, draft: Draft) -> Puts:
         """Where each transaction stands in the own lane, for look-ups by hash."""
-        header = draft.header
-        by_namespace: dict[NamespaceId, list[tuple[int, Hash]]] = {}
+        header, puts = draft.header, Puts()
         for request in draft.requests.values():
-            for _, item in request.items:
-                by_namespace.setdefault(item.namespace, []).append((item.index, item.hash))
-        puts: Puts = []
-        for namespace, placed in by_namespace.items():
-            run = LaneRun(header.author, header.seq, namespace, KIND_OPEN, 0)
-            puts += TransactionStore.sealed_puts(run, [tx_hash for _, tx_hash in sorted(placed)])
+            for first, run in request.runs:
+                place = LaneRun(header.author, header.seq, request.namespace, KIND_OPEN, first)
+                puts += TransactionStore.sealed_puts(place, run.hashes)
         return puts
 
     async def _answer(self, draft: Draft) -> None:
@@ -203,7 +198,7 @@ class Submissions:
             if pending is not None:
                 pending.receipts.append(receipt)
         for ticket, request in draft.requests.items():
-            self._settle(ticket, [number for number, _ in request.items])
+            self._settle(ticket, len(request))
 
     async def run_expiry(self) -> None:
         """Gives up transactions whose time ended, for ever."""
@@ -217,15 +212,14 @@ class Submissions:
                 pending = self._pending.get(expired.ticket)
                 if pending is not None:
                     pending.expired.append(refused_item(expired.number, "expired"))
-                    self._settle(expired.ticket, [expired.number])
+                    self._settle(expired.ticket, 1)
 
-    def _settle(self, ticket: int, numbers: Sequence[int]) -> None:
+    def _settle(self, ticket: int, count: int) -> None:
         pending = self._pending.get(ticket)
         if pending is None:
             return
-        for number in numbers:
-            pending.numbers.pop(number, None)
-        if not pending.numbers:
+        pending.count -= count
+        if not pending.count:
             del self._pending[ticket]
             pending.done.set()
 

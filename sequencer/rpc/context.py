@@ -10,13 +10,14 @@ Invariants:
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import trio
 
 from consensus.numbers import NamespaceId
+from consensus.vocabulary.batch import Items
 from sequencer.client.fields import namespace_to_json
 from sequencer.client.submission import SubmitOutcome
 from sequencer.rpc.errors import RequestRefused
@@ -46,7 +47,7 @@ class Context:
         if not self.service.is_namespace(namespace):
             raise RequestRefused("unknown_namespace", f"namespace {namespace_to_json(namespace)} is not registered")
 
-    async def submit(self, door: str, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+    async def submit(self, door: str, namespace: NamespaceId, items: Items) -> SubmitOutcome:
         """Hands transactions in and returns when they are sealed; `door` names the method for the metric."""
         self.require_namespace(namespace)
         self.metrics.add(table.RPC_TRANSACTIONS, len(items), door)

@@ -19,10 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consensus.numbers import NamespaceId
+from consensus.vocabulary.batch import Items
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import namespace_from_json
 from sequencer.client.reasons import FULL
-from sequencer.client.submission import SubmitOutcome, encode_outcome, outcome_to_json, parse_items
+from sequencer.client.submission import SubmitOutcome, encode_outcome, outcome_to_json
 from sequencer.rpc.bodies import BodyReader
 from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
@@ -73,9 +74,9 @@ class FastDoor:
             return Response(content, headers=headers)
         return Response(content, 429, {**headers, "retry-after": str(math.ceil(retry_after_ms / 1000))})
 
-    def _read_items(self, body: bytes) -> list[bytes]:
+    def _read_items(self, body: bytes) -> Items:
         items_max = self._context.options.fast_door_items_max
-        items = parse_items(body, items_max)
+        items = Items.parse(body, items_max)
         if items is None:
             raise RequestRefused("malformed", "the body is repeated u32 length and transaction, to its last byte")
         if not items:

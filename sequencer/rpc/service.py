@@ -17,6 +17,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.attestation import AttestationCertificate
+from consensus.vocabulary.batch import Items
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
@@ -41,7 +42,7 @@ class Service(Protocol):
         """Whether the namespace is registered."""
         ...
 
-    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
         """Admits open transactions, and returns once those admitted are sealed and synced.
 
         Judges each item (empty, oversized, full, quota, known, expired …). All admissions happen before the

@@ -16,7 +16,7 @@ from tests.bench.network import Network
 
 RUNGS = ("received", "ordered", "final")
 WAIT_MS = 30_000
-_HEADERS = {"content-type": "application/octet-stream"}
+_HEADERS = {"content-type": "application/octet-stream", "accept": "application/octet-stream"}
 
 
 @dataclass

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 
 from consensus.clock import Now
 from consensus.numbers import ZERO_HASH, Digest, Epoch, Milliseconds, NamespaceId, Seq, ValidatorIndex
-from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES, Batch
+from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES, Batch, Items
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import SEGMENT_OVERHEAD_BYTES
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.fair_share import QUANTUM_BYTES_MIN, FairShare
 from sequencer.mempool.mempool import Mempool
-from sequencer.mempool.queues import NamespaceQueue, Ticket, Waiting
+from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
 from tests.committee import Committee
 
 NAMESPACES = (1, 2, 3, 4)
@@ -56,7 +56,7 @@ class PoolModel:
         assert self.waiting[self.namespace_of[ticket]].pop(0) == (ticket, number, tx_id)
 
     def submit(self, namespace: int, items: list[bytes]) -> None:
-        submission = self.pool.submit(namespace, items, at(self.mono_ms))
+        submission = self.pool.submit(namespace, Items.of(items), at(self.mono_ms))
         self.namespace_of[submission.ticket] = namespace
         numbers = [number for number, _ in submission.admitted] + [item.number for item in submission.refused]
         assert sorted(numbers) == list(range(len(items)))
@@ -113,11 +113,10 @@ def test_every_admitted_transaction_leaves_exactly_once_and_in_order(script) -> 
         model.check()
 
 
-def refill(queue: NamespaceQueue, size: int, bytes_min: int) -> None:
+def refill(queue: NamespaceQueue, size: int, bytes_min: int, in_run: int = 1) -> None:
     ticket = Ticket(1, at(0))
     while queue.byte_count < bytes_min:
-        queue.entries.append(Waiting(ticket, 0, ZERO_HASH, bytes(size)))
-        queue.byte_count += LENGTH_PREFIX_BYTES + size
+        queue.append(Run(ticket, 0, Items.of([bytes(size)] * in_run), [ZERO_HASH] * in_run))
 
 
 @given(
@@ -125,8 +124,9 @@ def refill(queue: NamespaceQueue, size: int, bytes_min: int) -> None:
     room_bytes=st.integers(3_100, 20_000),
     batches=st.integers(1, 25),
     lighter=st.integers(0, 3),
+    in_run=st.integers(1, 40),
 )
-def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, batches, lighter) -> None:
+def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, batches, lighter, in_run) -> None:
     """Each namespace always has more than a batch waiting, in transactions of a size of its own; others come and go."""
     share = FairShare(SEGMENT_OVERHEAD_BYTES)
     heavy = [NamespaceQueue(NamespaceId(place)) for place in range(len(sizes))]
@@ -134,7 +134,7 @@ def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, bat
     given_bytes = [0] * len(sizes)
     for number in range(batches):
         for queue, size in zip(heavy, sizes, strict=True):
-            refill(queue, size, 3 * room_bytes)
+            refill(queue, size, 3 * room_bytes, in_run)
             share.enter(queue)
         for place, queue in enumerate(passing):
             if number % (place + 2) == 0:
@@ -148,8 +148,8 @@ def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, bat
         assert max(given_bytes) - min(given_bytes) <= quantum + 2 * (LENGTH_PREFIX_BYTES + max(sizes))
 
 
-def segment_bytes(items: list[Waiting]) -> int:
-    return sum(LENGTH_PREFIX_BYTES + len(waiting.body) for waiting in items)
+def segment_bytes(runs: list[Run]) -> int:
+    return sum(run.byte_count for run in runs)
 
 
 @given(flood=st.integers(400, 8_000), others=st.sets(st.sampled_from(NAMESPACES[1:])), before=st.integers(0, 5))
@@ -157,9 +157,10 @@ def test_a_flood_delays_another_namespace_by_two_batches_at_most(flood, others, 
     bounds = MempoolBounds(batch_bytes_target=64 * 1024 + 500)
     pool = Mempool(CHAIN, ValidatorIndex(0), bounds)
     for namespace in {1, *others} - {4}:
-        pool.submit(namespace, [n.to_bytes(4, "big") * (flood // 4) for n in range(600_000 // flood)], at(0))
+        items = [n.to_bytes(4, "big") * (flood // 4) for n in range(600_000 // flood)]
+        pool.submit(namespace, Items.of(items), at(0))
     for seq in range(1, before + 1):
         pool.draft(at(seq), Seq(seq), ZEROS, Epoch(0))
-    ticket = pool.submit(4, [bytes(200)], at(10)).ticket
+    ticket = pool.submit(4, Items.of([bytes(200)]), at(10)).ticket
     drafts = [pool.draft(at(10), Seq(10 + number), ZEROS, Epoch(0)) for number in range(2)]
     assert any(draft is not None and ticket in draft.requests for draft in drafts)

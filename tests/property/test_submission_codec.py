@@ -5,9 +5,9 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.vocabulary.batch import frame_items
+from consensus.vocabulary.batch import Items, frame_items
 from sequencer.client.errors import MalformedAnswer
-from sequencer.client.submission import Refused, decode_outcome, encode_outcome, parse_items
+from sequencer.client.submission import Refused, decode_outcome, encode_outcome
 
 refused_items = st.builds(
     Refused,
@@ -20,13 +20,22 @@ refused_items = st.builds(
 
 @given(st.lists(st.binary(max_size=20), max_size=20))
 def test_what_was_framed_is_split_the_same(items):
-    assert parse_items(frame_items(items), 20) == items
+    parsed = Items.parse(frame_items(items), 20)
+    assert parsed == Items.of(items)
+    assert list(parsed) == items
 
 
 @given(st.binary(max_size=200))
 def test_any_body_is_split_into_exactly_its_bytes_or_refused(body):
-    items = parse_items(body, 1_000)
-    assert items is None or frame_items(items) == body
+    items = Items.parse(body, 1_000)
+    assert items is None or frame_items(list(items)) == body
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=20), st.data())
+def test_a_part_is_the_same_items(items, data):
+    first = data.draw(st.integers(0, len(items) - 1))
+    end = data.draw(st.integers(first + 1, len(items)))
+    assert Items.of(items).part(first, end) == Items.of(items[first:end])
 
 
 @given(st.lists(refused_items, max_size=5))

@@ -62,6 +62,8 @@ def described(value: Any) -> Any:
     if is_dataclass(value):
         shown = {field.name: getattr(value, field.name) for field in fields(value)}
         return {name: described(item) for name, item in shown.items() if name != "encoded"}
+    if isinstance(value, ReceiptItem):  # a tuple with names
+        return {name: described(item) for name, item in value._asdict().items()}
     if isinstance(value, Anchor):
         return {"number": value.number, "hash": to_hex(value.hash)}
     if isinstance(value, tuple):

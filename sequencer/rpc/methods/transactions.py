@@ -1,6 +1,7 @@
 """Sending transactions and asking after them."""
 
 from consensus.numbers import Hash, NamespaceId
+from consensus.vocabulary.batch import Items
 from sequencer.client.fields import to_hex
 from sequencer.client.status import Status, status_to_json
 from sequencer.client.submission import outcome_to_json
@@ -16,7 +17,7 @@ _ITEM_REASONS = ("empty", "oversized", "full", "quota", "known", "expired")
 
 async def send_transaction(context: Context, namespace: NamespaceId, data: bytes) -> object:
     """`{hash, receipt}` of one sealed transaction; a refusal is this call's error."""
-    outcome = await context.submit("seq_sendTransaction", namespace, [data])
+    outcome = await context.submit("seq_sendTransaction", namespace, Items.of([data]))
     if outcome.refused:
         refused = outcome.refused[0]
         raise RequestRefused(refused.reason, retry_after_ms=refused.retry_after_ms, first_receipt=refused.first_receipt)
@@ -25,7 +26,7 @@ async def send_transaction(context: Context, namespace: NamespaceId, data: bytes
 
 async def send_transactions(context: Context, namespace: NamespaceId, items: list[bytes]) -> object:
     """`{hashes, receipts, refused}`: each item stands in one receipt or is refused by itself."""
-    return outcome_to_json(await context.submit("seq_sendTransactions", namespace, items))
+    return outcome_to_json(await context.submit("seq_sendTransactions", namespace, Items.of(items)))
 
 
 async def get_transaction_status(context: Context, hash: Hash) -> object:

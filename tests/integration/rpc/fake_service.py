@@ -23,7 +23,7 @@ from consensus.numbers import (
 from consensus.validators import ValidatorSet
 from consensus.vocabulary.anchor import NO_ANCHOR
 from consensus.vocabulary.attestation import AttestationCertificate
-from consensus.vocabulary.batch import KIND_OPEN, transaction_id
+from consensus.vocabulary.batch import KIND_OPEN, Items, transaction_id
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
@@ -66,7 +66,7 @@ class FakeService:
     def is_namespace(self, namespace: NamespaceId) -> bool:
         return namespace in self.chain.namespace_ids()
 
-    async def submit(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
         if self.failure is not None:
             raise self.failure
         if not self.accepting:

@@ -13,7 +13,7 @@ from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Milliseconds, Seq, Va
 from consensus.ordering.cut import LanePosition
 from consensus.replica.effects import CommittedBlock, NeedBatches
 from consensus.replica.events import BatchHeld, LaneForked
-from consensus.vocabulary.batch import Batch
+from consensus.vocabulary.batch import Batch, Items
 from sequencer.lanes import effects, events
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
@@ -199,7 +199,7 @@ class LaneSide:
     # the own lane
 
     def submit(self, namespace: int, body: bytes) -> Hash | None:
-        submission = self.mempool.submit(namespace, [body], self._node.now())
+        submission = self.mempool.submit(namespace, Items.of([body]), self._node.now())
         self.wake()
         return submission.admitted[0][1] if submission.admitted else None
 

@@ -6,7 +6,7 @@ import pytest
 
 from consensus.encoding import sequence, u8
 from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, Digest, Hash, Milliseconds, Seq, ValidatorIndex
-from consensus.vocabulary.batch import frame_items
+from consensus.vocabulary.batch import Items, frame_items
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.submission import (
@@ -16,7 +16,6 @@ from sequencer.client.submission import (
     encode_outcome,
     outcome_from_json,
     outcome_to_json,
-    parse_items,
     refused_item,
 )
 from tests.committee import FIRST
@@ -81,14 +80,14 @@ def test_other_json_is_no_outcome(change):
 
 def test_a_body_is_split_as_it_was_framed():
     items = [b"one", b"", b"three"]
-    assert parse_items(frame_items(items), 3) == items
-    assert parse_items(b"", 3) == []
+    assert list(Items.parse(frame_items(items), 3) or ()) == items
+    assert Items.parse(b"", 3) == Items.of([])
 
 
 @pytest.mark.parametrize("body", [b"\0", b"\0\0\0", b"\0\0\0\1", b"\0\0\0\1ab", frame_items([b"ab"]) + b"\xff" * 4])
 def test_a_body_with_wrong_framing_is_not_split(body):
-    assert parse_items(body, 100) is None
+    assert Items.parse(body, 100) is None
 
 
 def test_splitting_stops_one_beyond_the_bound():
-    assert len(parse_items(frame_items([b"x"] * 100), 10) or ()) == 11
+    assert len(Items.parse(frame_items([b"x"] * 100), 10) or ()) == 11

@@ -8,10 +8,11 @@ from consensus import limits
 from consensus.clock import Now
 from consensus.genesis import ChainParameters
 from consensus.numbers import Digest, Epoch, Milliseconds, NamespaceId, Seq, ValidatorIndex
-from consensus.vocabulary.batch import KIND_OPEN, Batch, parse_segment, transaction_id
+from consensus.vocabulary.batch import KIND_OPEN, Batch, Items, parse_segment, transaction_id
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.mempool import Mempool
+from sequencer.mempool.queues import Run, Ticket
 from sequencer.mempool.seal import OwnLane
 from tests.committee import Committee
 
@@ -44,7 +45,7 @@ def reasons(submission) -> list[tuple[int, Refusal]]:
 
 def test_items_are_admitted_or_refused_one_by_one() -> None:
     tx_bytes_max = CHAIN.parameters.tx_bytes_max
-    submission = mempool().submit(1, [b"a", b"", bytes(tx_bytes_max + 1), bytes(tx_bytes_max), b"a"], at(0))
+    submission = mempool().submit(1, Items.of([b"a", b"", bytes(tx_bytes_max + 1), bytes(tx_bytes_max), b"a"]), at(0))
     assert submission.admitted == (
         (0, transaction_id(FIRST, KIND_OPEN, b"a")),
         (3, transaction_id(FIRST, KIND_OPEN, bytes(tx_bytes_max))),
@@ -56,7 +57,7 @@ def test_items_are_admitted_or_refused_one_by_one() -> None:
 @pytest.mark.parametrize("namespace", [0, 99, -1, 2**64])
 def test_an_unknown_namespace_refuses_every_item(namespace) -> None:
     pool = mempool()
-    submission = pool.submit(namespace, [b"a", b"b"], at(0))
+    submission = pool.submit(namespace, Items.of([b"a", b"b"]), at(0))
     assert submission.admitted == ()
     assert reasons(submission) == [(0, Refusal.UNKNOWN_NAMESPACE), (1, Refusal.UNKNOWN_NAMESPACE)]
     assert pool.unknown_namespace_count == 2
@@ -64,22 +65,22 @@ def test_an_unknown_namespace_refuses_every_item(namespace) -> None:
 
 def test_the_same_bytes_in_two_namespaces_are_two_transactions() -> None:
     pool = mempool()
-    assert pool.submit(1, [b"a"], at(0)).admitted
-    assert pool.submit(2, [b"a"], at(0)).admitted
+    assert pool.submit(1, Items.of([b"a"]), at(0)).admitted
+    assert pool.submit(2, Items.of([b"a"]), at(0)).admitted
 
 
 def test_tickets_are_never_repeated() -> None:
     pool = mempool()
-    assert len({pool.submit(namespace, [b"a"], at(0)).ticket for namespace in (1, 2, 99, 1)}) == 4
+    assert len({pool.submit(namespace, Items.of([b"a"]), at(0)).ticket for namespace in (1, 2, 99, 1)}) == 4
 
 
 def test_a_full_queue_refuses_the_rest_of_the_request_and_says_when_to_come_back() -> None:
     pool = mempool(namespace_queue_bytes=50)
-    submission = pool.submit(1, [bytes([i]) * 20 for i in range(3)] + [b"", b"z"], at(0))
+    submission = pool.submit(1, Items.of([bytes([i]) * 20 for i in range(3)] + [b"", b"z"]), at(0))
     assert [number for number, _ in submission.admitted] == [0, 1]
     assert reasons(submission) == [(2, Refusal.FULL), (3, Refusal.EMPTY), (4, Refusal.FULL)]
     assert submission.refused[0].retry_after_ms == MempoolBounds().ttl_ms  # nothing drains: the time to live ends it
-    assert pool.submit(2, [bytes(20)], at(0)).admitted
+    assert pool.submit(2, Items.of([bytes(20)]), at(0)).admitted
 
 
 def test_the_time_to_wait_follows_the_rate_at_which_the_queue_drains() -> None:
@@ -88,38 +89,60 @@ def test_the_time_to_wait_follows_the_rate_at_which_the_queue_drains() -> None:
     for step in range(300):
         now = at(10.0 * step)
         items = [step.to_bytes(4, "big") + bytes([i]) * 996 for i in range(100)]
-        refused = [item for item in pool.submit(1, items, now).refused if item.reason is Refusal.FULL]
+        refused = [item for item in pool.submit(1, Items.of(items), now).refused if item.reason is Refusal.FULL]
         waits = [item.retry_after_ms or 0 for item in refused] or waits
         draft(pool, now, step + 1)
     assert 10 <= waits[-1] <= 200  # about 90 kB were refused, about 0.9 kB leave per ms
 
 
 def test_the_entries_of_a_queue_are_bounded_too() -> None:
-    submission = mempool(namespace_queue_entries=2).submit(1, [b"a", b"b", b"c"], at(0))
+    submission = mempool(namespace_queue_entries=2).submit(1, Items.of([b"a", b"b", b"c"]), at(0))
     assert reasons(submission) == [(2, Refusal.FULL)]
 
 
 def test_a_flood_leaves_room_for_another_namespace() -> None:
     pool = mempool(bytes_max=1_000)
-    flood = pool.submit(1, [i.to_bytes(6, "big") for i in range(1_000)], at(0))
+    flood = pool.submit(1, Items.of([i.to_bytes(6, "big") for i in range(1_000)]), at(0))
     assert len(flood.admitted) == 50
-    assert pool.submit(2, [b"abcdef"], at(0)).admitted
+    assert pool.submit(2, Items.of([b"abcdef"]), at(0)).admitted
 
 
 def test_a_hash_is_forgotten_after_the_window() -> None:
     pool = mempool(seen_window_ms=100)
-    assert pool.submit(1, [b"a"], at(0)).admitted
+    assert pool.submit(1, Items.of([b"a"]), at(0)).admitted
     draft(pool, at(0))
-    assert reasons(pool.submit(1, [b"a"], at(49))) == [(0, Refusal.KNOWN)]
-    assert reasons(pool.submit(1, [b"a"], at(51))) == [(0, Refusal.KNOWN)]
-    assert pool.submit(1, [b"a"], at(102)).admitted
+    assert reasons(pool.submit(1, Items.of([b"a"]), at(49))) == [(0, Refusal.KNOWN)]
+    assert reasons(pool.submit(1, Items.of([b"a"]), at(51))) == [(0, Refusal.KNOWN)]
+    assert pool.submit(1, Items.of([b"a"]), at(102)).admitted
 
 
 def test_the_window_is_bounded_by_count() -> None:
     pool = mempool(seen_count_max=10)
     for number in range(1_000):
-        pool.submit(1, [number.to_bytes(2, "big")], at(0))
+        pool.submit(1, Items.of([number.to_bytes(2, "big")]), at(0))
     assert len(pool._admission.seen) <= 10
+
+
+def test_a_run_holds_at_most_twice_what_waits_of_it() -> None:
+    items = Items.of([bytes([number]) * (1 + number % 7) for number in range(200)])
+    hashes = [transaction_id(FIRST, KIND_OPEN, item) for item in items]
+    run, taken = Run(Ticket(1, at(0)), 0, items, hashes), []
+    while run.byte_count > 30:
+        head = run.split(30)
+        taken += [(head.number + place, tx_id) for place, tx_id in enumerate(head.hashes)]
+        assert head.byte_count <= 30
+        assert len(run._items.framed) <= 2 * run.byte_count + 1
+    taken += [(run.number + place, tx_id) for place, tx_id in enumerate(run.hashes)]
+    assert taken == list(enumerate(hashes))
+
+
+def test_one_item_of_a_large_request_does_not_keep_the_others() -> None:
+    pool = mempool()
+    pool.submit(1, Items.of([bytes([number]) * 100 for number in range(100)]), at(0))
+    draft(pool, at(0))
+    pool.submit(1, Items.of([bytes([number]) * 100 for number in range(101)]), at(1))
+    (run,) = pool._queues[FIRST].runs
+    assert (run.number, len(run), len(run._items.framed)) == (100, 1, 104)
 
 
 # expiry
@@ -127,14 +150,14 @@ def test_the_window_is_bounded_by_count() -> None:
 
 def test_a_transaction_expires_after_its_time_to_live_and_may_be_sent_again() -> None:
     pool = mempool(ttl_ms=100)
-    first = pool.submit(1, [b"a", b"b"], at(0))
-    later = pool.submit(1, [b"c"], at(50))
+    first = pool.submit(1, Items.of([b"a", b"b"]), at(0))
+    later = pool.submit(1, Items.of([b"c"]), at(50))
     assert pool.expire(at(100)) == []
     expired = pool.expire(at(101))
     assert [(item.ticket, item.number, item.hash) for item in expired] == [
         (first.ticket, number, tx_id) for number, tx_id in first.admitted
     ]
-    assert pool.submit(1, [b"a"], at(101)).admitted
+    assert pool.submit(1, Items.of([b"a"]), at(101)).admitted
     made = draft(pool, at(101))
     assert made is not None
     assert later.ticket in made.requests
@@ -142,26 +165,26 @@ def test_a_transaction_expires_after_its_time_to_live_and_may_be_sent_again() ->
 
 def test_what_is_drafted_never_expires() -> None:
     pool = mempool(ttl_ms=100)
-    pool.submit(1, [b"a"], at(0))
+    pool.submit(1, Items.of([b"a"]), at(0))
     assert draft(pool, at(99)) is not None
     assert pool.expire(at(1_000)) == []
 
 
 def test_an_abandoned_draft_lets_its_transactions_in_again() -> None:
     pool = mempool()
-    pool.submit(1, [b"a"], at(0))
+    pool.submit(1, Items.of([b"a"]), at(0))
     made = draft(pool, at(0))
     assert made is not None
     pool.abandon(made)
-    assert pool.submit(1, [b"a"], at(0)).admitted
+    assert pool.submit(1, Items.of([b"a"]), at(0)).admitted
 
 
 def test_a_queue_that_expired_takes_its_turn_again() -> None:
     pool = mempool(ttl_ms=100)
-    pool.submit(1, [b"a"], at(0))
+    pool.submit(1, Items.of([b"a"]), at(0))
     pool.expire(at(200))
     assert draft(pool, at(200)) is None
-    pool.submit(1, [b"b"], at(200))
+    pool.submit(1, Items.of([b"b"]), at(200))
     made = draft(pool, at(200))
     assert made is not None
     assert len(made.hashes()) == 1
@@ -176,9 +199,9 @@ def test_nothing_waits_no_draft() -> None:
 
 def test_a_draft_is_a_valid_batch_in_the_order_of_submission() -> None:
     pool = mempool()
-    pool.submit(2, [b"x", b"y"], at(0))
-    pool.submit(1, [b"p"], at(1))
-    pool.submit(2, [b"z"], at(2))
+    pool.submit(2, Items.of([b"x", b"y"]), at(0))
+    pool.submit(1, Items.of([b"p"]), at(1))
+    pool.submit(2, Items.of([b"z"]), at(2))
     made = draft(pool, at(5), seq=7, prev_digest=Digest(bytes(31) + b"\x01"))
     assert made is not None
     batch = made.seal(CHAIN, KEY)
@@ -196,8 +219,8 @@ def test_a_draft_is_a_valid_batch_in_the_order_of_submission() -> None:
 
 def test_a_receipt_per_request_names_the_positions_in_the_batch() -> None:
     pool = mempool()
-    first = pool.submit(1, [b"a", b"", b"b"], at(10))
-    second = pool.submit(1, [b"c"], at(20))
+    first = pool.submit(1, Items.of([b"a", b"", b"b"]), at(10))
+    second = pool.submit(1, Items.of([b"c"]), at(20))
     made = draft(pool, at(30), seq=3)
     assert made is not None
     batch = made.seal(CHAIN, KEY)
@@ -218,7 +241,7 @@ def test_a_receipt_per_request_names_the_positions_in_the_batch() -> None:
 def test_a_large_request_gets_several_receipts() -> None:
     pool = mempool()
     count = limits.RECEIPT_ITEMS_MAX + 1
-    ticket = pool.submit(1, [number.to_bytes(4, "big") for number in range(count)], at(0)).ticket
+    ticket = pool.submit(1, Items.of([number.to_bytes(4, "big") for number in range(count)]), at(0)).ticket
     made = draft(pool, at(0))
     assert made is not None
     receipts = made.receipts(CHAIN, KEY)
@@ -230,7 +253,7 @@ def test_a_large_request_gets_several_receipts() -> None:
 
 def test_a_request_may_span_batches() -> None:
     pool = mempool(batch_bytes_target=70_000)
-    ticket = pool.submit(1, [bytes([i]) * 30_000 for i in range(3)], at(0)).ticket
+    ticket = pool.submit(1, Items.of([bytes([i]) * 30_000 for i in range(3)]), at(0)).ticket
     found = []
     for seq in (1, 2):
         made = draft(pool, at(0), seq)
@@ -242,7 +265,7 @@ def test_a_request_may_span_batches() -> None:
 
 def test_a_target_below_one_transaction_still_moves() -> None:
     pool = mempool(batch_bytes_target=100)
-    pool.submit(1, [bytes(5_000), bytes(6_000)], at(0))
+    pool.submit(1, Items.of([bytes(5_000), bytes(6_000)]), at(0))
     made = draft(pool, at(0))
     assert made is not None
 
@@ -250,7 +273,7 @@ def test_a_target_below_one_transaction_still_moves() -> None:
 def test_a_target_above_the_chains_bound_is_cut_to_it() -> None:
     chain = replace(CHAIN, parameters=ChainParameters(batch_bytes_max=64 * 1024, tx_bytes_max=32 * 1024))
     pool = mempool(chain, batch_bytes_target=10**6)
-    pool.submit(1, [bytes([i]) * 10_000 for i in range(20)], at(0))
+    pool.submit(1, Items.of([bytes([i]) * 10_000 for i in range(20)]), at(0))
     made = draft(pool, at(0))
     assert made is not None
     assert 50_000 < made.byte_count <= 64 * 1024
@@ -260,7 +283,7 @@ def test_a_draft_has_at_most_the_segments_that_a_batch_may_have(monkeypatch) -> 
     monkeypatch.setattr(limits, "BATCH_SEGMENTS_MAX", 2)
     pool = mempool()
     for namespace in (1, 2, 3):
-        pool.submit(namespace, [b"a"], at(0))
+        pool.submit(namespace, Items.of([b"a"]), at(0))
     first, second = draft(pool, at(0)), draft(pool, at(0), 2)
     assert first is not None
     assert second is not None
@@ -273,11 +296,11 @@ def test_a_draft_has_at_most_the_segments_that_a_batch_may_have(monkeypatch) -> 
 def test_sealing_follows_the_queues() -> None:
     pool = mempool()
     assert pool.next_seal_ms(IDLE) is None
-    pool.submit(1, [b"a"], at(100))
+    pool.submit(1, Items.of([b"a"]), at(100))
     assert pool.seal_due(at(100), IDLE)
     draft(pool, at(100))
     assert not pool.seal_due(at(100), IDLE)
-    pool.submit(1, [b"b"], at(100.5))
+    pool.submit(1, Items.of([b"b"]), at(100.5))
     assert not pool.seal_due(at(100.5), IDLE)
     assert pool.next_seal_ms(IDLE) == 102
     assert pool.seal_due(at(102), IDLE)
@@ -286,8 +309,8 @@ def test_sealing_follows_the_queues() -> None:
 
 def test_figures_for_metrics() -> None:
     pool = mempool(ttl_ms=100)
-    pool.submit(1, [b"a", b"", b"a"], at(0))
-    pool.submit(2, [b"bcd"], at(50))
+    pool.submit(1, Items.of([b"a", b"", b"a"]), at(0))
+    pool.submit(2, Items.of([b"bcd"]), at(50))
     pool.expire(at(101))
     first, second, _third = pool.stats(at(120)).values()
     assert (first.admitted, first.expired, first.waiting_count) == (1, 1, 0)
