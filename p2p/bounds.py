@@ -24,6 +24,9 @@ SLICE_BYTES = 65_512
 READ_BYTES = 256 * 1024
 """One read of a socket or of a stream."""
 
+SMALL_BYTES = 4_096
+"""Pieces up to this size are put together as they arrive: each piece kept costs an object."""
+
 WINDOW_BYTES_FIRST = 256 * 1024
 """How far a peer may write ahead of us on a stream of which nothing was read yet."""
 

@@ -12,6 +12,7 @@ part of `p2p.libp2p_inside`.
 
 from typing import Any, Protocol
 
+import trio
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from libp2p.abc import ISecureConn
@@ -21,6 +22,7 @@ from libp2p.security.secure_session import SecureSession
 from p2p.errors import ConnectionLost
 from p2p.tcp import MESSAGE_BYTES_MAX, MESSAGE_LENGTH_BYTES, Socket
 
+MESSAGES_PER_TURN = 256
 TAG_BYTES = 16
 PLAINTEXT_BYTES_MAX = MESSAGE_BYTES_MAX - TAG_BYTES
 
@@ -64,15 +66,20 @@ class NoiseChannel:
         keys = session.conn.noise_state.noise_protocol
         self._incoming = _Direction(keys.cipher_state_decrypt)
         self._outgoing = _Direction(keys.cipher_state_encrypt)
+        self._has_more = False
         self._packet = memoryview(bytearray(MESSAGE_LENGTH_BYTES + MESSAGE_BYTES_MAX))
 
     async def receive(self) -> list[bytes]:
-        """See `Channel`. Other tasks get a turn with every read of the socket, of `READ_BYTES` at most."""
+        """See `Channel`. Other tasks get a turn with every read of the socket and every `MESSAGES_PER_TURN`."""
         messages: list[bytes] = []
         try:
+            if self._has_more:
+                await trio.lowlevel.checkpoint()
+            self._has_more = False
             while True:
-                while (sealed := self._socket.next_message()) is not None:
+                while not self._has_more and (sealed := self._socket.next_message()) is not None:
                     messages.append(self._incoming.cipher.decrypt(self._incoming.next_nonce(), sealed, None))
+                    self._has_more = len(messages) >= MESSAGES_PER_TURN
                 if messages:
                     break
                 await self._socket.fill()

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
 
+from p2p.bounds import SMALL_BYTES
 from p2p.errors import PeerFault
 
 _FRAME_HEADER = Struct("!IB")
@@ -53,9 +54,12 @@ class FrameDecoder:
         self._refused: PeerFault | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take what was read from the stream, without copying it. `data` may end anywhere."""
+        """Take what was read from the stream; what is not small is not copied. `data` may end anywhere."""
         if data:
-            self._chunks.append(data)
+            if self._chunks and len(self._chunks[-1]) + len(data) <= SMALL_BYTES:
+                self._chunks[-1] += data  # or a frame that comes by the byte would be a million objects
+            else:
+                self._chunks.append(data)
             self.buffered_bytes += len(data)
 
     def next_frame(self) -> tuple[int, bytes] | None:

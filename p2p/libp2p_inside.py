@@ -14,7 +14,7 @@ ends in that connection.
 
 1. Noise alone secures and `p2p.muxer` alone multiplexes; neither plaintext nor TLS is ever offered.
 2. Until a connection is secure it may send `HANDSHAKE_BYTES_MAX` bytes, whatever lengths it announces, and while a
-   stream chooses its protocol `NEGOTIATION_BYTES_MAX`.
+   stream chooses its protocol `NEGOTIATION_BYTES_MAX`, answered by `NEGOTIATION_ANSWERS_MAX` writes.
 3. `hard_close` closes the socket and nothing else: it never waits, and everything blocked on the connection wakes.
 """
 
@@ -46,6 +46,7 @@ from p2p.tcp import Socket
 LIBRARY_VERSION = "0.8.1"
 MUXER_PROTOCOL = "/shared-sequencer/streams/1"
 NEGOTIATION_BYTES_MAX = 1_024
+NEGOTIATION_ANSWERS_MAX = 4  # an honest opening has two
 _NEVER_S = 1_000_000_000
 
 
@@ -68,6 +69,7 @@ class _Negotiation(ReadWriteCloser):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._bytes_left = NEGOTIATION_BYTES_MAX
+        self._answers_left = NEGOTIATION_ANSWERS_MAX
 
     async def read(self, n: int | None = None) -> bytes:
         wanted = 1 if n is None else n
@@ -80,6 +82,9 @@ class _Negotiation(ReadWriteCloser):
         return data
 
     async def write(self, data: bytes) -> None:
+        if self._answers_left == 0:
+            raise IOException("too many proposals while choosing a protocol")
+        self._answers_left -= 1
         await self._stream.write(data)
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import trio
 
-from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, LinkBounds, LinkTimes
+from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, STREAMS_INBOUND_MAX, LinkBounds, LinkTimes
 from p2p.errors import ConnectionLost, PeerFault, RequestFailed
 from p2p.frames import FrameDecoder, encode_frame
 from p2p.guards import Shelter
@@ -84,6 +84,7 @@ class Link:
         self._opened = trio.Event()
         self._greeted = False
         self._hello_written = trio.Event()
+        self._takes = trio.Semaphore(STREAMS_INBOUND_MAX)
         self._choosing: dict[Stream, float] = {}
         self._incoming: set[str] = set()
 
@@ -198,7 +199,8 @@ class Link:
             late = [stream for stream, since in self._choosing.items() if now - since > times.handshake_ms / 1_000]
             late += self._answering.late(now, times.serve_ms / 1_000)
             for stream in late:
-                self._spawn(partial(self._reset, stream))
+                if not stream.is_reset:
+                    self._spawn(partial(self._reset, stream))
 
     async def _reset(self, stream: Stream) -> None:
         await stream.reset()
@@ -218,10 +220,18 @@ class Link:
 
     async def _accept(self) -> None:
         while True:
+            await self._takes.acquire()
             stream = await self._connection.accept_stream()
             self._spawn(partial(self._take, stream))
 
     async def _take(self, stream: Stream) -> None:
+        """One of at most `STREAMS_INBOUND_MAX` tasks, also for streams that were reset while it could not write."""
+        try:
+            await self._take_one(stream)
+        finally:
+            self._takes.release()
+
+    async def _take_one(self, stream: Stream) -> None:
         """One stream the other side opened. Losing a request's stream is no loss of the link."""
         self._choosing[stream] = trio.current_time()
         try:
@@ -256,7 +266,7 @@ class Link:
             if not await self._answering.serve(stream):
                 self._owner.counters.requests_dropped += 1
         except ConnectionLost:
-            return
+            await self._reset_quietly(stream)
 
     async def _read_urgent(self, stream: Stream) -> None:
         decoder = FrameDecoder({KIND_HELLO: self._owner.bounds.hello_bytes_max})

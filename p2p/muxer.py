@@ -29,6 +29,7 @@ import trio
 from p2p.bounds import (
     READ_BYTES,
     SLICE_BYTES,
+    SMALL_BYTES,
     STREAMS_BURST,
     STREAMS_INBOUND_MAX,
     STREAMS_PER_SECOND,
@@ -40,13 +41,15 @@ from p2p.errors import ConnectionLost
 from p2p.guards import Pace
 
 OPEN, DATA, CREDIT, CLOSE, RESET = range(5)
+FRAMES_PER_TURN = 256
+"""So many frames are taken before the other tasks of the process get a turn."""
+
 WRITES_PER_TURN = 4
 """So many frames are written before the other tasks of the process get a turn."""
 
 _HEADER = Struct("!BIH")
 _CREDIT = Struct("!I")
 _LEAST_CREDIT_BYTES = WINDOW_BYTES_FIRST // 2
-_SMALL_BYTES = 4_096
 
 
 class Stream:
@@ -54,12 +57,12 @@ class Stream:
 
     def __init__(self, muxer: "Muxer", number: int | None) -> None:
         self.protocol = ""
+        self.is_reset = False
         self.window_bytes = WINDOW_BYTES_FIRST
         self._muxer = muxer
         self._number = number  # None until something of it was written
         self._is_write_closed = False
         self._is_read_closed = False
-        self._is_reset = False
         self._arrived = trio.Event()
         self._chunks: deque[bytes] = deque()
         self._buffered_bytes = 0
@@ -69,7 +72,7 @@ class Stream:
     @property
     def is_broken(self) -> bool:
         """Nothing can be written to it any more."""
-        return self._is_write_closed or self._is_reset or self._muxer.is_over
+        return self._is_write_closed or self.is_reset or self._muxer.is_over
 
     async def read(self, bytes_max: int = READ_BYTES) -> bytes:
         """Up to `bytes_max` bytes, empty at the end. Raises ConnectionLost if the stream or the connection broke.
@@ -77,8 +80,8 @@ class Stream:
         Other tasks get a turn only if it has to wait: what is buffered is bounded.
         """
         while not self._chunks:
-            if self._is_reset or self._muxer.is_over:
-                raise ConnectionLost("the stream was given up" if self._is_reset else "the connection is closed")
+            if self.is_reset or self._muxer.is_over:
+                raise ConnectionLost("the stream was given up" if self.is_reset else "the connection is closed")
             if self._is_read_closed:
                 return b""
             self._arrived = trio.Event()
@@ -118,7 +121,7 @@ class Stream:
 
     async def reset(self) -> None:
         """Give the stream up in both directions, drop what was not read, and wake whoever reads it."""
-        if self._is_reset:
+        if self.is_reset:
             return
         self._give_up()
         if self._number is not None:
@@ -166,7 +169,7 @@ class Stream:
             return
         self._credit_bytes -= len(data)
         self._buffered_bytes += len(data)
-        if self._chunks and len(self._chunks[-1]) + len(data) <= _SMALL_BYTES:
+        if self._chunks and len(self._chunks[-1]) + len(data) <= SMALL_BYTES:
             self._chunks[-1] += data  # or a million frames of one byte would be a million objects
         else:
             self._chunks.append(data)
@@ -187,7 +190,7 @@ class Stream:
         self._arrived.set()
 
     def _give_up(self) -> None:
-        self._is_reset = True
+        self.is_reset = True
         self._chunks.clear()
         self._buffered_bytes = 0
         self._forget()
@@ -306,7 +309,7 @@ class Muxer:
     async def _receive(self) -> None:
         while True:
             for message in await self._channel.receive():
-                self._take_frames(self._rest + message if self._rest else message)
+                await self._take_frames(self._rest + message if self._rest else message)
 
     def _end(self) -> None:
         self.is_over = True
@@ -317,8 +320,8 @@ class Muxer:
 
     # What arrives.
 
-    def _take_frames(self, data: bytes) -> None:
-        start = 0
+    async def _take_frames(self, data: bytes) -> None:
+        start = taken = 0
         while len(data) - start >= _HEADER.size:
             kind, number, length = _HEADER.unpack_from(data, start)
             if kind > RESET or length > SLICE_BYTES:
@@ -328,13 +331,16 @@ class Muxer:
                 break
             self._take_frame(kind, number, data[start + _HEADER.size : end])
             start = end
+            taken += 1
+            if taken % FRAMES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
         self._rest = data[start:]
 
     def _take_frame(self, kind: int, number: int, body: bytes) -> None:
         if kind == OPEN:
             self._take_new_stream(number).receive(body)
             return
-        if number > (self._their_last if number % 2 == self._their_parity else self._next_number - 2):
+        if number == 0 or number > (self._their_last if number % 2 == self._their_parity else self._next_number - 2):
             self._refuse("bad_muxing")
         stream = self._streams.get(number)
         if stream is None:

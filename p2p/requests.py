@@ -99,6 +99,7 @@ class Asking:
             call.failure = await _read_answer(call.stream, call)
         except ConnectionLost as error:
             call.failure = RequestFailed("reset", str(error))
+            self._spawn(lambda: self._give_up(call))
         except PeerFault as fault:
             call.failure = RequestFailed("bad_answer", fault.detail)
             raise

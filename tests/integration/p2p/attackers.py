@@ -139,12 +139,17 @@ class HostileLink:
 
 
 @asynccontextmanager
-async def hostile_connection(arena: "Arena", answer: bytes | None = None) -> AsyncIterator[Connection]:
-    """A connection whose incoming streams are agreed to and never read; requests get `answer`, or none."""
+async def hostile_connection(
+    arena: "Arena", answer: bytes | None = None, *, refusing: bool = False
+) -> AsyncIterator[Connection]:
+    """A connection whose incoming streams are agreed to and never read; requests get `answer`, or none.
+
+    If it is `refusing`, it agrees to no request and goes on sending instead.
+    """
     connection = await connect(arena.address)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ignoring_loss, connection.run)
-        nursery.start_soon(ignoring_loss, accept_everything, connection, answer, nursery)
+        nursery.start_soon(ignoring_loss, accept_everything, connection, answer, refusing, nursery)
         yield connection
         connection.hard_close()
         nursery.cancel_scope.cancel()
@@ -152,9 +157,9 @@ async def hostile_connection(arena: "Arena", answer: bytes | None = None) -> Asy
 
 @asynccontextmanager
 async def hostile_link(
-    arena: "Arena", hello: bytes = b"hostile", answer: bytes | None = None
+    arena: "Arena", hello: bytes = b"hostile", answer: bytes | None = None, *, refusing: bool = False
 ) -> AsyncIterator[HostileLink]:
-    async with hostile_connection(arena, answer) as connection:
+    async with hostile_connection(arena, answer, refusing=refusing) as connection:
         urgent, bulk = await open_stream(connection, URGENT_PROTOCOL), await open_stream(connection, BULK_PROTOCOL)
         await urgent.write(encode_frame(KIND_HELLO, hello))
         await until(lambda: is_linked(arena.victim, HOSTILE))
@@ -168,10 +173,17 @@ async def ignoring_loss(task: Callable[..., Any], *arguments: Any) -> None:
         return
 
 
-async def accept_everything(connection: Connection, answer: bytes | None, nursery: trio.Nursery) -> None:
+async def accept_everything(
+    connection: Connection, answer: bytes | None, refusing: bool, nursery: trio.Nursery
+) -> None:
+    taken = 0
     while True:
         stream = await connection.accept_stream()
-        nursery.start_soon(ignoring_loss, agree, connection, stream, answer)
+        taken += 1
+        if refusing and taken > len((URGENT_PROTOCOL, BULK_PROTOCOL)):
+            nursery.start_soon(ignoring_loss, stream.write, b"\x01\n" + bytes(200_000))
+        else:
+            nursery.start_soon(ignoring_loss, agree, connection, stream, answer)
 
 
 async def agree(connection: Connection, stream: Stream, answer: bytes | None) -> None:

@@ -5,19 +5,22 @@ After each attack the honest peer's link must never have been lost, and a new on
 
 import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 from struct import pack
 
 import pytest
 import trio
+from libp2p.abc import ISecureConn
 
 from p2p.bounds import KIND_HEARTBEAT, KIND_HELLO, STREAMS_INBOUND_MAX, LinkTimes
 from p2p.errors import PeerFault, RequestFailed
 from p2p.frames import EXCHANGE_HEADER_BYTES, encode_frame, encode_request
 from p2p.libp2p_inside import Connection, opening_of
-from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL
+from p2p.link import BULK_PROTOCOL, URGENT_PROTOCOL, Link
 from p2p.muxer import CLOSE, CREDIT, DATA, OPEN, RESET
 from p2p.requests import REQUEST_PROTOCOL
+from p2p.tcp import Socket
 from tests.integration.p2p.attackers import (
     HONEST,
     HOSTILE,
@@ -134,6 +137,84 @@ async def test_stream_flood_one_after_another() -> None:
             await ignoring_loss(for_ever, open_and_reset_some)
         socket.hard_close()
         await arena.blamed("stream_flood")
+
+
+async def raw_link(arena: Arena) -> tuple[Socket, ISecureConn]:
+    """A link made by hand, whose socket is read by nobody."""
+    socket, session = await shake_hands(arena.address, SECRETS[HOSTILE])
+    await choose_muxer(session)
+    hello = opening_of(URGENT_PROTOCOL) + encode_frame(KIND_HELLO, b"hostile")
+    await session.write(muxed(OPEN, body=hello) + muxed(OPEN, stream=3, body=opening_of(BULK_PROTOCOL)))
+    record = arena.victim._records[HOSTILE]
+    await until(lambda: bool(record.unopened) and record.unopened[-1]._connection._muxer._next_number == 6)
+    answers = muxed(DATA, stream=2, body=opening_of(URGENT_PROTOCOL))
+    await session.write(answers + muxed(DATA, stream=4, body=opening_of(BULK_PROTOCOL)))
+    await until(lambda: is_linked(arena.victim, HOSTILE))
+    return socket, session
+
+
+def has_seen(link: Link, number: int) -> bool:
+    return link._connection._muxer._their_last == number
+
+
+def link_of(arena: Arena) -> Link:
+    link = arena.victim._records[HOSTILE].link
+    assert link is not None
+    return link
+
+
+async def test_streams_reset_while_nothing_can_be_written_leave_few_tasks() -> None:
+    """The peer gives credit without end, reads nothing, and opens and resets streams at the pace that is allowed."""
+    async with open_arena() as arena:
+        socket, session = await raw_link(arena)
+        link, numbers = link_of(arena), itertools.count(5, 2)
+        await session.write(muxed(CREDIT, stream=4, body=pack("!I", 1 << 30)))
+        for _ in range(40):
+            arena.victim.send(HOSTILE, BATCH, bytes(1024 * 1024))
+        await until(link._connection._muxer._writing.locked)
+        for _ in range(8):
+            some = list(itertools.islice(numbers, 100))
+            for kind in (OPEN, RESET):
+                await session.write(b"".join(muxed(kind, stream=number) for number in some))
+                await until(partial(has_seen, link, some[-1]))
+                await trio.sleep(0.05)
+        assert link._nursery is not None
+        assert len(link._nursery.child_tasks) <= STREAMS_INBOUND_MAX + 8
+        socket.hard_close()
+
+
+async def test_many_proposals_on_a_stream_get_few_answers() -> None:
+    async with open_arena() as arena:
+        socket, session = await raw_link(arena)
+        link, wire = link_of(arena), b"\x13/multistream/1.0.0\n" + b"\x01\n" * 500
+        before = link.bytes_out
+        await session.write(b"".join(muxed(OPEN, stream=5 + 2 * number, body=wire) for number in range(50)))
+        await until(lambda: link._connection._muxer._their_last == 103 and not link._choosing)
+        assert link.bytes_out - before < 50 * 500
+        socket.hard_close()
+
+
+async def test_a_request_cut_short_leaves_no_stream() -> None:
+    async with open_arena() as arena, hostile_link(arena) as link:
+        muxer = link_of(arena)._connection._muxer
+        before = muxer._their_count
+        for _ in range(20):
+            stream = await open_stream(link.connection, REQUEST_PROTOCOL)
+            await stream.write(encode_request(ECHO, b"question")[:7])
+            await stream.close()
+        await until(lambda: muxer._their_count == before)
+
+
+async def test_a_request_whose_protocol_is_not_agreed_on_leaves_no_stream() -> None:
+    async with open_arena() as arena, hostile_link(arena, refusing=True) as link:
+        muxer = link_of(arena)._connection._muxer
+        before = len(muxer._streams)
+        for _ in range(20):
+            with pytest.raises(RequestFailed):
+                await arena.victim.request(HOSTILE, ECHO, b"?", timeout_ms=60_000, response_bytes_max=10)
+        await until(lambda: len(muxer._streams) <= before)
+        assert is_linked(arena.victim, HOSTILE)
+        link.connection.hard_close()
 
 
 async def test_streams_that_choose_no_protocol_are_given_up() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from p2p.bounds import SMALL_BYTES
 from p2p.errors import PeerFault
 from p2p.frames import (
     EXCHANGE_HEADER_BYTES,
@@ -103,3 +104,12 @@ def test_answer_header() -> None:
         decode_answer_header(refusal[:EXCHANGE_HEADER_BYTES], 100, 1)
     with pytest.raises(PeerFault, match="bad_answer"):
         decode_answer_header(b"\x02\x00\x00\x00\x00", 100, 100)
+
+
+def test_a_frame_that_comes_by_the_byte_costs_its_bytes() -> None:
+    decoder = FrameDecoder({1: 100_000})
+    for byte in encode_frame(1, bytes(100_000)):
+        assert decoder.next_frame() is None
+        decoder.feed(bytes([byte]))
+        assert len(decoder._chunks) <= 100_000 // SMALL_BYTES + 2
+    assert decoder.next_frame() == (1, bytes(100_000))

@@ -165,6 +165,7 @@ async def test_a_write_beyond_the_window_is_our_own_mistake(bench: Bench) -> Non
         frame(RESET, 1, b"x"),
         frame(OPEN, 1),
         frame(OPEN, 0),
+        frame(RESET, 0),
         frame(OPEN, 2),
         frame(CLOSE) + frame(DATA, 1, b"after the end"),
         b"GET / HTTP/1.1\r\n",
@@ -299,3 +300,22 @@ async def test_the_end_of_the_connection_wakes_everybody(bench: Bench) -> None:
     assert stream.is_broken
     with pytest.raises(ConnectionLost):
         await bench.muxer.open_stream().write(b"x")
+
+
+async def test_a_message_of_tiny_frames_lets_the_others_have_their_turns(bench: Bench) -> None:
+    await bench.opened()
+    turns, over = 0, trio.Event()
+
+    async def count() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        bench.channel.to_muxer.send_nowait(frame(DATA, 1) * 9_000 + frame(CLOSE))
+        while 1 in bench.muxer._streams and not bench.muxer._streams[1]._is_read_closed:
+            await trio.lowlevel.checkpoint()
+        over.set()
+    assert turns >= 30
