@@ -20,7 +20,7 @@ import trio
 
 from sequencer.client.client import SequencerClient
 from tests.bench import catching_up
-from tests.bench.load import RUNGS, Samples, final_count, loaded, unloaded
+from tests.bench.load import RUNGS, UNANSWERED_MAX, Samples, final_count, loaded, offered, unloaded
 from tests.bench.network import Network, Usage, devnet, until_running
 
 RESULTS = Path(".bench")
@@ -80,14 +80,20 @@ async def measure(network: Network, options: argparse.Namespace) -> tuple[dict[s
     async with trio.open_nursery() as nursery:
         nursery.start_soon(mark, options.warm_up)
         nursery.start_soon(mark, options.seconds)
-        busy = await loaded(network, options.seconds, options.clients, options.items, options.size)
+        if options.rate is None:
+            busy = await loaded(network, options.seconds, options.clients, options.items, options.size)
+        else:
+            busy = await offered(network, options.seconds, options.rate, options.items, options.size)
     (began, count_before, before), (ended, count_after, after) = marks
     count, seconds = count_after - count_before, ended - began
-    title = f"loaded: {options.clients} clients per validator, {options.items} transactions of {options.size} B each"
+    offer = f"{options.clients} clients per validator" if options.rate is None else f"{options.rate:,.0f} tx/s offered"
+    title = f"loaded: {offer}, {options.items} transactions of {options.size} B per request"
     summary["loaded"] = latency_table(title, busy.since(options.warm_up))
     summary["final_tx_per_s"] = count / seconds
-    summary["refused"] = busy.refused
+    summary["refused"], summary["unsent"] = busy.refused, busy.unsent
     print(f"\n  final throughput: {count / seconds:,.0f} tx/s over {seconds:.0f} s; refused as full: {busy.refused}")
+    if busy.unsent:
+        print(f"  not sent, since {UNANSWERED_MAX} requests or followers were unanswered: {busy.unsent}")
     summary["nodes"] = usage_table(before, after, seconds, count)
     return summary, {"unloaded": idle, "loaded": busy}
 
@@ -125,7 +131,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="bytes per transaction")
     parser.add_argument("--unloaded", type=int, default=100, help="transactions of the unloaded part")
     parser.add_argument("--catch-up", type=float, metavar="SECONDS", help="measure this instead: see catching_up.py")
-    parser.add_argument("--rate", type=float, default=1_000.0, help="transactions per second, with --catch-up")
+    parser.add_argument("--rate", type=float, help="transactions per second, sent when due (default: a closed loop)")
     parser.add_argument("--profile", action="store_true", help="sample the validator that catches up")
     options = parser.parse_args()
     if options.catch_up is not None:

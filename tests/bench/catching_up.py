@@ -25,6 +25,7 @@ from tests.bench.machine import MachineSpeed, measure_machine
 from tests.bench.network import usage_of
 from tests.e2e.network import Network, Node
 
+DEFAULT_RATE = 1_000.0  # transactions per second, unless --rate says another
 RESULTS = Path(".bench")
 NEAR_BLOCKS = 20
 POLL_S = 0.25
@@ -144,7 +145,7 @@ async def measure(network: Network, options: argparse.Namespace, run: Run, profi
     nodes = network.start()
     away, others = nodes[-1], nodes[:-1]
     await network.until_ready()
-    load = Load(options.rate, options.items, options.size)
+    load = Load(options.rate or DEFAULT_RATE, options.items, options.size)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run, others)
         await trio.sleep(options.warm_up)

@@ -3,8 +3,10 @@
 `received`: until the receipts came. `ordered` and `final`: from the same start until `seq_waitForTransaction` said so.
 """
 
+import itertools
 import os
 import struct
+import time
 from dataclasses import dataclass, field
 
 import httpx
@@ -16,6 +18,7 @@ from tests.bench.network import Network
 
 RUNGS = ("received", "ordered", "final")
 WAIT_MS = 30_000
+UNANSWERED_MAX = 512  # requests and followers of an open loop
 _HEADERS = {"content-type": "application/octet-stream", "accept": "application/octet-stream"}
 
 
@@ -26,6 +29,7 @@ class Samples:
     ms: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {rung: [] for rung in RUNGS})
     sent: int = 0
     refused: int = 0
+    unsent: int = 0  # due while too many were unanswered
 
     def note(self, rung: str, began_s: float, ms: float) -> None:
         self.ms[rung].append((began_s, ms))
@@ -35,10 +39,21 @@ class Samples:
         return {rung: sorted(ms for began_s, ms in pairs if began_s >= warm_up_s) for rung, pairs in self.ms.items()}
 
 
+_TAIL = os.urandom(1 << 16)
+_UNIQUE = struct.Struct(">QQ")
+_numbers = itertools.count(time.time_ns())
+_RUN = int.from_bytes(os.urandom(8), "big")
+
+
 def make_body(count: int, size: int) -> tuple[bytes, bytes]:
     """A fast-door body of `count` unique transactions of `size` bytes, and the last of them."""
-    items = [os.urandom(size) for _ in range(count)]
-    return b"".join(struct.pack(">I", size) + item for item in items), items[-1]
+    prefix, unique = struct.pack(">I", size), _UNIQUE.size
+    if size < unique:  # too short to number: drawn
+        items = [os.urandom(size) for _ in range(count)]
+    else:
+        tail = _TAIL[: size - unique]
+        items = [_UNIQUE.pack(_RUN, number) + tail for number in itertools.islice(_numbers, count)]
+    return b"".join([prefix + item for item in items]), items[-1]
 
 
 class Sender:
@@ -52,10 +67,20 @@ class Sender:
         self._track_every = track_every
         self._count = 0
 
-    async def send(self, client: httpx.AsyncClient, count: int, size: int, nursery: trio.Nursery | None) -> None:
-        """One request; every `track_every`-th is followed up to final, in `nursery` or right here."""
+    async def send(
+        self,
+        client: httpx.AsyncClient,
+        count: int,
+        size: int,
+        nursery: trio.Nursery | None,
+        due_at: float | None = None,
+    ) -> None:
+        """One request; every `track_every`-th is followed up to final, in `nursery` or right here.
+
+        Its times count from `due_at` if that is given: what a late generator or a full server makes wait has waited.
+        """
         body, last = make_body(count, size)
-        began = trio.current_time()
+        began = trio.current_time() if due_at is None else due_at
         answer = await client.post(
             f"{self._url}/v1/namespaces/{self._namespace}/transactions", content=body, headers=_HEADERS
         )
@@ -97,7 +122,7 @@ async def unloaded(network: Network, count: int, size: int) -> Samples:
 
 
 async def loaded(network: Network, duration_s: float, clients: int, items: int, size: int) -> Samples:
-    """`clients` per validator, each sending its next request when the last is answered."""
+    """Closed loop: `clients` per validator, each sending its next request when the last is answered."""
     samples = Samples()
     start_s = trio.current_time()
 
@@ -110,6 +135,23 @@ async def loaded(network: Network, duration_s: float, clients: int, items: int, 
     async with trio.open_nursery() as nursery:
         for place in range(clients * len(network.urls)):
             nursery.start_soon(run, place, nursery)
+    return samples
+
+
+async def offered(network: Network, duration_s: float, rate: float, items: int, size: int) -> Samples:
+    """Open loop: `rate` transactions per second in requests of `items`, sent when due whatever became of the others."""
+    samples = Samples()
+    start_s = trio.current_time()
+    limits = httpx.Limits(max_connections=UNANSWERED_MAX, max_keepalive_connections=UNANSWERED_MAX)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as client, trio.open_nursery() as nursery:
+        senders = [Sender(network, place, samples, start_s, 4) for place in range(len(network.urls))]
+        for number in range(int(duration_s * rate / items)):
+            due_at = start_s + number * items / rate
+            await trio.sleep_until(due_at)
+            if len(nursery.child_tasks) > UNANSWERED_MAX:
+                samples.unsent += items
+                continue
+            nursery.start_soon(senders[number % len(senders)].send, client, items, size, nursery, due_at)
     return samples
 
 

@@ -74,11 +74,12 @@ class Network:
 
 @contextmanager
 def devnet(home: Path, validators: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`sequencer devnet` on free ports; stopped at the end."""
+    """`sequencer devnet` on free ports, indexed as validators are outside of a devnet; stopped at the end."""
     command = [sys.executable, "-m", "sequencer.cli", "devnet", "--l1", "none", "--home", str(home)]
     command += ["--validators", str(validators), "--base-port", "0"]
     log = (home.parent / "devnet.log").open("wb")
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    environment = os.environ | {"SEQUENCER_NODE__TX_INDEX": "own"}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     try:
         yield process
     finally:
