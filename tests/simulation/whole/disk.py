@@ -28,7 +28,7 @@ from storage.chain import ChainStore
 from storage.database import Database
 from storage.keyspace import BATCH_DIGEST, id_key
 from storage.safety import SafetyStore
-from storage.segments import BatchRecord
+from storage.segments import HEAD_BYTES, BatchRecord
 
 PLAIN_WRITES_AT_RISK = 64  # LevelDB changes its log file now and then; what is older is taken as synced
 MEMORY = Path("/dev/shm")
@@ -171,17 +171,20 @@ class NodeDisk:
         return self.leveldb.get(id_key(BATCH_DIGEST, digest)) is not None
 
     def append_torn(self, records: list[BatchRecord], rng: random.Random) -> None:
-        """A power cut in the middle of appending: some of the bytes are there, and no index entry."""
+        """A power cut in the middle of appending: of the last group some bytes are there, and no index entry.
+
+        If the group before it filled a file, that file was synced, and its index with it.
+        """
         assert self.stores is not None
         before = {path: path.stat().st_size for path in self._folder.glob("*.seg")}
         at_risk, self.leveldb._plain = self.leveldb._plain, deque(maxlen=PLAIN_WRITES_AT_RISK)
         self.stores.batches.append_many(records, lambda: 0)
         self.leveldb.lose_plain_writes(lambda: True)
         self.leveldb._plain = at_risk
-        for path in self._folder.glob("*.seg"):
-            size, old = path.stat().st_size, before.get(path)
-            if old is not None and size > old:
-                os.truncate(path, rng.randrange(old, size + 1))
+        last = max(self._folder.glob("*.seg"))
+        begin, end = before.get(last, HEAD_BYTES), last.stat().st_size
+        if end > begin:
+            os.truncate(last, rng.randrange(begin, end + 1))
 
     def power_cut(self, rng: random.Random) -> None:
         """Call it after `close`."""
