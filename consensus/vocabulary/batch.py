@@ -211,18 +211,26 @@ class Items:
         return Items(self.framed[begin : self.begin(end)], [at - begin for at in self.ends[first:end]])
 
 
-def parse_segment(segment: bytes, item_count: int, tx_bytes_max: int) -> list[bytes] | None:
+def read_segment(segment: bytes, item_count: int, tx_bytes_max: int) -> Items | None:
     """The items of a segment, or None if it is inert: framing, the claimed count or an item's size is wrong."""
-    items = []
-    at, end = 0, len(segment)
+    ends: list[int] = []
+    at, end, read_length = 0, len(segment), _U32.unpack_from
     while at < end:
-        start = at + LENGTH_PREFIX_BYTES
-        size = int.from_bytes(segment[at:start], "big")
-        at = start + size
-        if start > end or at > end or not 1 <= size <= tx_bytes_max:
+        at += LENGTH_PREFIX_BYTES
+        if at > end:
             return None
-        items.append(segment[start:at])
-    return items if len(items) == item_count else None
+        (size,) = read_length(segment, at - LENGTH_PREFIX_BYTES)
+        at += size
+        if at > end or not 1 <= size <= tx_bytes_max:
+            return None
+        ends.append(at)
+    return Items(segment, ends) if len(ends) == item_count else None
+
+
+def parse_segment(segment: bytes, item_count: int, tx_bytes_max: int) -> list[bytes] | None:
+    """`read_segment` with an object for each item."""
+    items = read_segment(segment, item_count, tx_bytes_max)
+    return None if items is None else list(items)
 
 
 def transaction_id(namespace: NamespaceId, kind: int, body: bytes) -> Hash:
@@ -233,3 +241,13 @@ def transaction_id(namespace: NamespaceId, kind: int, body: bytes) -> Hash:
 def transaction_id_head(namespace: NamespaceId, kind: int) -> bytes:
     """What stands before the body in the preimage of a transaction's id."""
     return b"tx" + u64(namespace) + u8(kind)
+
+
+def transaction_ids(namespace: NamespaceId, kind: int, items: Items) -> list[Hash]:
+    """The ids of all these."""
+    head, framed, sha256_of, begin = transaction_id_head(namespace, kind), items.framed, hashlib.sha256, 0
+    found = []
+    for end in items.ends:
+        found.append(Hash(sha256_of(head + framed[begin + LENGTH_PREFIX_BYTES : end]).digest()))
+        begin = end
+    return found

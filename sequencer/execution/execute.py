@@ -34,7 +34,7 @@ from consensus.ordering.effective import Effective, OrderedBatch, order_block
 from consensus.signing import SIGNATURE_BYTES
 from consensus.vocabulary.anchor import Anchor
 from consensus.vocabulary.attestation import Attestation
-from consensus.vocabulary.batch import KIND_OPEN, Batch, parse_segment
+from consensus.vocabulary.batch import KIND_OPEN, Batch, read_segment
 from consensus.vocabulary.block import INERT_LEAF, RUN_LEAF, NamespaceBlock, Section, SectionKind
 from consensus.vocabulary.tip import Header, Tip
 from sequencer.execution.attested import Attested, due_attestation, is_open_after
@@ -99,7 +99,7 @@ class _Contents:
         for place, entry in enumerate(batch.header.segments):
             end = offset + entry.byte_count
             if entry.kind == KIND_OPEN and entry.namespace in self.registered:
-                items = parse_segment(batch.encoded[offset:end], entry.item_count, self.tx_bytes_max)
+                items = read_segment(batch.encoded[offset:end], entry.item_count, self.tx_bytes_max)
                 item_count = len(items) if items is not None else 0
                 section = self.sections.setdefault(entry.namespace, _OpenSection())
                 section.leaves.append((RUN_LEAF if item_count else INERT_LEAF) + entry.segment_hash)

@@ -24,7 +24,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Digest, Height, NamespaceId, ValidatorIndex
 from consensus.ordering.effective import OrderedBatch
 from consensus.replica.effects import Commit
-from consensus.vocabulary.batch import KIND_OPEN, Batch, parse_segment, transaction_id
+from consensus.vocabulary.batch import KIND_OPEN, Batch, read_segment, transaction_ids
 from consensus.vocabulary.tip import Tip
 from sequencer.execution.blocks import ExecutedBlock, Run
 from sequencer.execution.execute import Execution, Executor, OrderedTip
@@ -191,9 +191,11 @@ class ExecutionDriver:
             if batch is None or not run.item_count:
                 continue
             segment = batch.encoded[run.offset : run.offset + run.byte_count]
-            items = parse_segment(segment, run.item_count, self._genesis.parameters.tx_bytes_max)
+            items = read_segment(segment, run.item_count, self._genesis.parameters.tx_bytes_max)
+            if items is None:
+                continue
             place = transactions.LaneRun(run.lane, run.seq, namespace, KIND_OPEN, 0)
-            hashes = [transaction_id(namespace, KIND_OPEN, item) for item in items or ()]
+            hashes = transaction_ids(namespace, KIND_OPEN, items)
             puts += transactions.TransactionStore.final_puts(place, index, run.first_position, hashes)
         return puts
 
