@@ -205,8 +205,11 @@ class WholeCluster(Cluster):
         if index == lane and digest not in self.lanes[lane]:
             self.lanes[lane].append(digest)
 
-    def note_held(self, index: int, digest: Digest) -> None:
-        self.arrivals[digest].setdefault(index, self.nodes[index].now().wall_ms)
+    def note_held(self, index: int, digest: Digest, arrival_ms: int | None = None) -> None:
+        """A batch is held, as of now or of the time that is stored with it."""
+        if arrival_ms is None:
+            arrival_ms = self.nodes[index].now().wall_ms
+        self.arrivals[digest].setdefault(index, arrival_ms)
 
     def note_receipt(self, receipt: Receipt) -> None:
         if receipt.lane in self.byzantine:

@@ -91,8 +91,9 @@ class WholeNode(Node):
         newest = stores.blocks.load_newest_certificate()
         adopt_own_batches(chain, stores, self.index)
         stored = stored_above(chain, stores, execution.effective.cut)
-        for batch in stored:  # a torn write may have left some of its batches whole
+        for batch in stored:  # a torn write may have left some of its batches whole: had since they were received
             self.cluster.note_stored(self.index, batch.lane, batch.digest)
+            self.cluster.note_held(self.index, batch.digest, batch.arrival_ms)
         recovered = recover_replica(chain, stores, loaded, execution, stored)
         self.replica = Replica(chain, node_key(self.index), self.cluster.timing, recovered)
         self.lanes = LaneSide(self, self.replica.state.tree.effective.cut, stored)
