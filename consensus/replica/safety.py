@@ -1,7 +1,7 @@
 """The safety record: what must be on disk before anything leaves.
 
 Responsible for: the record and its encoding.
-Refuses to do: touch a disk (`storage/safety.py`) or decide (`voting.py`, `on_timeout.py`, `propose.py`).
+Refuses to do: touch a disk (`storage/safety.py`) or decide (`voting.py`, `timing_out.py`, `propose.py`).
 
 Invariants:
 1. It holds every decision that must not be taken twice or taken back: the last vote, timeout and proposal verbatim, the
