@@ -125,7 +125,7 @@ simulate-long: $(STAMP) ## run a million schedules; go on after an interruption 
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the dependencies again and rewrite requirements.lock (ARGS=--upgrade for newer versions)
-	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
+	@$(BIN)/pip-compile --quiet --extra bench --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--output-file requirements.lock $(ARGS) pyproject.toml
 

@@ -18,6 +18,7 @@ import typer
 
 from sequencer.cli import (
     batch,
+    bench,
     checkpoint,
     config,
     derive,
@@ -66,6 +67,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(peers.app, name="peers")
 app.command("derive")(derive.derive)
+app.command("bench")(bench.bench)
 app.command("version")(version_noun.version)
 
 

@@ -24,6 +24,7 @@ NOUNS = (
     "validators",
     "peers",
     "derive",
+    "bench",
     "version",
 )
 

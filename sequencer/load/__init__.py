@@ -1,0 +1,1 @@
+"""Load on a running network, and what clients see of it: for `sequencer bench` and for the benchmarks."""
