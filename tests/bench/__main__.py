@@ -1,171 +1,130 @@
-"""`make bench`: four validators as processes, 512-byte transactions through the fast door of all four.
+"""`make bench`: real validators as processes on this machine, and a load from outside; see `options.py`.
 
-Prints final throughput, percentiles of `received`, `ordered` and `final` by the client's clock, CPU and memory per
-node; keeps raw data under .bench/; compares with the last recorded run. fsync and Noise are on: there is no other way
-to run.
+fsync and Noise are on: there is no other way to run.
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from sequencer.client.client import SequencerClient
-from tests.bench import catching_up
-from tests.bench.load import RUNGS, UNANSWERED_MAX, Samples, final_count, loaded, offered, unloaded
-from tests.bench.network import Network, Usage, devnet, until_running
+from tests.bench import catching_up, crash, distance, marks, options, plots, records, report, sweeps, trouble
+from tests.bench.measuring import Measured, measure, measure_idle
+from tests.bench.networks import CannotMeasure, Running, running
+from tests.bench.records import Result
+from tests.bench.tables import LOAD_COLUMNS, Table, latency_table, load_cells, lost_words, usage_table
 
-RESULTS = Path(".bench")
-
-
-def percentile(ordered: list[float], share: float) -> float:
-    """Of sorted values; NaN for none."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
-
-
-def latency_table(title: str, samples: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Prints and returns percentiles in ms."""
-    print(f"\n{title}\n  {'':10}{'n':>8}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}")
-    found = {}
-    for rung in RUNGS:
-        values = samples[rung]
-        row = {f"p{round(share * 100)}": percentile(values, share) for share in (0.5, 0.9, 0.99)}
-        found[rung] = {"n": len(values), **row}
-        print(f"  {rung:10}{len(values):>8}" + "".join(f"{value:>10.1f}" for value in row.values()))
-    return found
+DEFAULT_RATE = 2_000.0  # of sweeps over something else, and of a crash
+FIRST_RATE = 8_000.0  # of the search for the knee
+_LIARS_JOIN_S = 5.0
+_CLOSE_LINKS_S = 5.0
 
 
-def usage_table(before: list[Usage], after: list[Usage], seconds: float, count: int) -> list[dict[str, float]]:
-    """Prints and returns what each node used."""
-    print(f"\n  {'node':10}{'CPU %':>8}{'µs/tx':>10}{'MiB':>8}")
-    rows = []
-    for index, (old, new) in enumerate(zip(before, after, strict=True)):
-        cpu_s = new.cpu_s - old.cpu_s
-        row = {
-            "cpu_percent": 100 * cpu_s / seconds,
-            "cpu_us_per_tx": 1e6 * cpu_s / max(1, count),
-            "resident_mib": new.resident_bytes / 2**20,
-        }
-        rows.append(row)
-        print(f"  {index:<10}{row['cpu_percent']:>8.0f}{row['cpu_us_per_tx']:>10.1f}{row['resident_mib']:>8.0f}")
-    return rows
+async def run(result: Result, asked: argparse.Namespace) -> None:
+    """An idle network, then the load."""
+    async with running(options.shape(asked), asked.directory) as network:
+        if asked.crashed:
+            for node in network.network.nodes[-asked.crashed :]:
+                node.kill()
+            await trio.sleep(_CLOSE_LINKS_S)  # until the views of those that are away are short
+        if asked.byzantine:
+            await trio.sleep(_LIARS_JOIN_S)
+        print(f"unloaded: {asked.unloaded} transactions, one at a time", file=sys.stderr)
+        idle = await measure_idle(network, asked.unloaded, asked.size)
+        result.show(latency_table("unloaded, one transaction at a time", idle.percentiles_ms()))
+        result.raw["unloaded"] = idle.to_json()
+        print(f"loaded: {asked.seconds:g} s, the first {asked.warm_up:g} s not counted", file=sys.stderr)
+        measured = await measure(network, options.load(asked))
+        if asked.byzantine:
+            print(f"\nconvicted of {await convictions(network)}")
+    for rung, found in idle.percentiles_ms().items():
+        result.figures[f"unloaded {rung} p50 ms"] = found["p50"]
+    show_load(result, measured)
 
 
-async def measure(network: Network, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Samples]]:
-    """Runs both parts; returns the summary and the raw samples."""
-    if options.crashed:
-        print(f"killing {options.crashed} of {options.validators} validators", file=sys.stderr)
-        network.crash(options.crashed)
-        await trio.sleep(5)  # until their links are closed and their leaders' views are short
-    print(f"unloaded: {options.unloaded} transactions, one at a time", file=sys.stderr)
-    await unloaded(network, 8, options.size)
-    idle = await unloaded(network, options.unloaded, options.size)
-    summary: dict[str, Any] = {"unloaded": latency_table("unloaded, one transaction at a time", idle.since(0))}
-
-    print(f"loaded: {options.seconds} s, the first {options.warm_up} s not counted", file=sys.stderr)
-    marks: list[tuple[float, int, list[Usage]]] = []
-
-    async def mark(after_s: float) -> None:
-        await trio.sleep(after_s)
-        marks.append((trio.current_time(), await final_count(network), network.usages()))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(mark, options.warm_up)
-        nursery.start_soon(mark, options.seconds)
-        if options.rate is None:
-            busy = await loaded(network, options.seconds, options.clients, options.items, options.size)
-        else:
-            busy = await offered(network, options.seconds, options.rate, options.items, options.size)
-    (began, count_before, before), (ended, count_after, after) = marks
-    count, seconds = count_after - count_before, ended - began
-    offer = f"{options.clients} clients per validator" if options.rate is None else f"{options.rate:,.0f} tx/s offered"
-    title = f"loaded: {offer}, {options.items} transactions of {options.size} B per request"
-    summary["loaded"] = latency_table(title, busy.since(options.warm_up))
-    summary["final_tx_per_s"] = count / seconds
-    summary["refused"], summary["unsent"] = busy.refused, busy.unsent
-    print(f"\n  final throughput: {count / seconds:,.0f} tx/s over {seconds:.0f} s; refused as full: {busy.refused}")
-    if busy.unsent:
-        print(f"  not sent, since {UNANSWERED_MAX} requests or followers were unanswered: {busy.unsent}")
-    summary["nodes"] = usage_table(before, after, seconds, count)
-    return summary, {"unloaded": idle, "loaded": busy}
+def show_load(result: Result, measured: Measured) -> None:
+    """The tables of one measurement."""
+    result.show(latency_table("loaded, from when a request was due", measured.client["latency_ms"]))
+    result.show(Table("throughput", LOAD_COLUMNS, [load_cells(measured)], lost_words(measured)))
+    result.show(usage_table(measured))
+    result.raw["loaded"] = measured.raw()
+    result.plots.append(crash.timeline(measured))
+    result.figures["final tx/s"] = measured.spent.final_tx_per_s
+    for rung, found in measured.client["latency_ms"].items():
+        result.figures[f"loaded {rung} p50 ms"] = found["p50"]
+        result.figures[f"loaded {rung} p99 ms"] = found["p99"]
+    result.figures["CPU ms per 1,000"] = measured.spent.cpu_ms_per_1000
 
 
-async def convictions(network: Network) -> dict[str, int]:
+async def convictions(network: Running) -> dict[str, int]:
     """How many offences the first validator keeps proofs of, by rule: liars that do not lie measure nothing."""
     async with SequencerClient(network.urls[0]) as client:
         return dict(Counter(f"E{found.offence.rule}" for found in await client.evidence()))
 
 
-def compare(summary: dict[str, Any], last: Path | None) -> None:
-    """Prints ratios to the last recorded run."""
-    if last is None:
-        print("\nno earlier run to compare with")
-        return
-    old = json.loads((last / "summary.json").read_text())
-    print(f"\ncompared with {last.name} (new ÷ old; this machine may have been busier or quieter)")
-    print(f"  final throughput {summary['final_tx_per_s'] / max(1.0, old['final_tx_per_s']):.2f}")
-    for part in ("unloaded", "loaded"):
-        for rung in RUNGS:
-            new_ms, old_ms = summary[part][rung]["p50"], old[part][rung]["p50"]
-            print(f"  {part} {rung} p50 {new_ms / old_ms:.2f}" if old_ms else f"  {part} {rung} p50 –")
+async def measure_what_is_asked(result: Result, asked: argparse.Namespace) -> None:
+    """By the first word."""
+    shape, directory = options.shape(asked), asked.directory
+    match asked.word:
+        case "run":
+            await run(result, asked)
+        case "sweep":
+            load = options.load(asked, DEFAULT_RATE)
+            values = asked.values or sweeps.VALUES[asked.name]
+            await sweeps.sweep(result, asked.name, values, shape, load, directory)
+        case "knee":
+            await sweeps.knee(result, shape, options.load(asked), asked.rate or FIRST_RATE, directory)
+        case "price":
+            await distance.price(result, shape, asked.counts, asked.delays_ms, asked.unloaded, directory)
+        case "crash":
+            load = options.load(asked, DEFAULT_RATE)
+            await crash.crash(result, shape, load, asked.victims, directory, pause=asked.pause)
+        case "marks":
+            await marks.measure_marks(result, options.load(asked), directory, is_quick=asked.quick)
+        case "trouble":
+            await trouble.make_trouble(result, asked.name or "all", directory, is_quick=asked.quick)
 
 
-def main() -> None:
-    """Parses the options and runs."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--validators", type=int, default=4)
-    parser.add_argument("--crashed", type=int, default=0, help="validators that are killed before anything is measured")
-    parser.add_argument("--byzantine", type=int, default=0, help="validators that equivocate as leaders and vote twice")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of load, warm-up included")
-    parser.add_argument("--warm-up", type=float, default=5.0)
-    parser.add_argument("--clients", type=int, default=4, help="per validator")
-    parser.add_argument("--items", type=int, default=64, help="transactions per request")
-    parser.add_argument("--size", type=int, default=512, help="bytes per transaction")
-    parser.add_argument("--unloaded", type=int, default=100, help="transactions of the unloaded part")
-    parser.add_argument("--catch-up", type=float, metavar="SECONDS", help="measure this instead: see catching_up.py")
-    parser.add_argument("--rate", type=float, help="transactions per second, sent when due (default: a closed loop)")
-    parser.add_argument("--profile", action="store_true", help="sample the validator that catches up")
-    options = parser.parse_args()
-    if options.catch_up is not None:
-        catching_up.main(options)
-        return
-    if options.warm_up >= options.seconds:
-        parser.error("--warm-up is below --seconds")
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 1 if a property did not hold."""
+    asked = options.read(arguments)
+    if asked.word == "catch-up":
+        asked.catch_up = asked.catch_up or catching_up.DEFAULT_AWAY_S
+        catching_up.main(asked)
+        return 0
+    kind = "-".join(filter(None, (asked.word, asked.name)))
+    result = Result(kind, options.compared(asked))
+    conditions = records.machine(asked.directory or Path(tempfile.gettempdir()))
+    earlier = records.find_earlier(records.RESULTS, kind, result.options)
+    folder = records.new_folder(records.RESULTS, kind)
+    try:
+        trio.run(partial(measure_what_is_asked, result, asked))
+    except CannotMeasure as error:
+        print(f"cannot be measured here: {error}", file=sys.stderr)
+        return 2
+    if earlier is not None:
+        result.show(records.comparison(result.figures, earlier))
+    pictures = [(plot.title, png) for plot in result.plots if (png := draw_to(folder, plot)) is not None]
+    (folder / "report.html").write_text(report.page(result, conditions, pictures))
+    records.save(folder, result, conditions)
+    for failure in result.failures:
+        print(f"FAILED {failure}")
+    print(f"\nraw data, plots and report.html: {folder}")
+    return int(bool(result.failures))
 
-    recorded = sorted(RESULTS.glob("*/summary.json"))
-    with tempfile.TemporaryDirectory(prefix="sequencer-bench-") as folder:
-        home = Path(folder) / "devnet"
-        with devnet(home, options.validators) as process:
 
-            async def run() -> tuple[dict[str, Any], dict[str, Samples]]:
-                network = await until_running(home, process)
-                if not options.byzantine:
-                    return await measure(network, options)
-                with network.lying(home, options.byzantine):
-                    await trio.sleep(5)  # until they have joined again
-                    measured = await measure(network, options)
-                    measured[0]["convicted_of"] = await convictions(network)
-                    print(f"\n  convicted of {measured[0]['convicted_of']}")
-                    return measured
-
-            summary, raw = trio.run(run)
-    summary["options"] = vars(options)
-    summary["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
-    compare(summary, recorded[-1].parent if recorded else None)
-    folder_of_run = RESULTS / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    folder_of_run.mkdir(parents=True)
-    (folder_of_run / "summary.json").write_text(json.dumps(summary, indent=2))
-    (folder_of_run / "raw.json").write_text(json.dumps({part: samples.ms for part, samples in raw.items()}))
-    print(f"\nraw data: {folder_of_run}")
+def draw_to(folder: Path, plot: plots.Plot) -> bytes | None:
+    """The PNG, saved; None if there can be none here."""
+    png = plots.draw(plot)
+    if png is not None:
+        (folder / f"{plot.name}.png").write_bytes(png)
+    return png
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -15,16 +15,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
 import trio
 
-from tests.bench.load import make_body
+from sequencer.load.plan import Payloads
 from tests.bench.machine import MachineSpeed, measure_machine
-from tests.bench.network import usage_of
+from tests.bench.usage import usage_of
 from tests.e2e.network import Network, Node
 
+DEFAULT_AWAY_S = 60.0
 DEFAULT_RATE = 1_000.0  # transactions per second, unless --rate says another
 RESULTS = Path(".bench")
 NEAR_BLOCKS = 20
@@ -40,6 +42,7 @@ class Load:
     rate: float
     items: int
     size: int
+    payloads: Payloads = field(default_factory=lambda: Payloads(Random()))
     sent: int = 0
     refused: int = 0
 
@@ -53,7 +56,7 @@ class Load:
                 nursery.start_soon(self._send, client, f"{node.url}/v1/namespaces/{namespace}/transactions")
 
     async def _send(self, client: httpx.AsyncClient, url: str) -> None:
-        body, _ = make_body(self.items, self.size)
+        body, _, _ = self.payloads.body(self.items, self.size)
         answer = await client.post(url, content=body, headers=_HEADERS)
         if answer.status_code == 200:
             self.sent += self.items
@@ -208,7 +211,7 @@ def main(options: argparse.Namespace) -> None:
             (folder_of_run / "node.log").write_text(network.nodes[-1].said())
     summary = run.summary()
     show(summary)
-    summary |= {"options": vars(options), "system": platform.platform()}
+    summary |= {"options": {name: str(value) for name, value in vars(options).items()}, "system": platform.platform()}
     (folder_of_run / "catching_up.json").write_text(json.dumps(summary, indent=2))
     (folder_of_run / "raw.json").write_text(json.dumps([asdict(seen) for seen in run.looks]))
     print(f"\nraw data: {folder_of_run}")

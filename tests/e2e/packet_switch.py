@@ -22,6 +22,7 @@ PACKET_BYTES_MAX = 65_535
 WAITING_MAX = 20_000  # packets on their way; what finds no room is lost, as on any line
 _IDLE_S = 1.0
 _READS_IN_A_ROW = 64
+QUEUE_S_MAX = 0.5  # what would wait longer for its turn on a narrow line is lost, as at a router
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Line:
     delay_s: float = 0.0
     jitter_s: float = 0.0  # up to this much more, drawn for each packet: they overtake each other
     loss: float = 0.0  # the share of packets that never arrive
+    bytes_per_s: float = 0.0  # how much it carries, packet after packet; 0: whatever comes
 
 
 GOOD = Line()
@@ -46,6 +48,7 @@ class PacketSwitch:
         self._lines: dict[tuple[bytes, bytes], Line] = {}
         self._waiting: list[tuple[float, int, bytes, bytes]] = []
         self._count = 0
+        self._free_s: dict[tuple[bytes, bytes], float] = {}  # when a narrow line has carried what it was given
         self._poll = select.epoll()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="packet-switch", daemon=True)
@@ -104,15 +107,20 @@ class PacketSwitch:
     def _take(self, sender: bytes, receiver: bytes, packet: bytes) -> None:
         line = self._lines.get((sender, receiver), GOOD)
         way = (sender, receiver)
-        if line.is_cut or self._random.random() < line.loss or len(self._waiting) >= WAITING_MAX:
+        due_s = now_s = time.monotonic()
+        if line.bytes_per_s:
+            due_s = max(now_s, self._free_s.get(way, now_s)) + len(packet) / line.bytes_per_s
+        is_full = len(self._waiting) >= WAITING_MAX or due_s - now_s > QUEUE_S_MAX
+        if line.is_cut or is_full or self._random.random() < line.loss:
             self.lost[way] = self.lost.get(way, 0) + 1
             return
         self.carried[way] = self.carried.get(way, 0) + 1
-        if line.delay_s == 0:
+        self._free_s[way] = due_s
+        if due_s == now_s and line.delay_s == 0:
             self._write(receiver, packet)
             return
         self._count += 1
-        due_s = time.monotonic() + line.delay_s + self._random.random() * line.jitter_s
+        due_s += line.delay_s + self._random.random() * line.jitter_s
         heappush(self._waiting, (due_s, self._count, receiver, packet))
 
     def _write(self, receiver: bytes, packet: bytes) -> None:

@@ -63,7 +63,10 @@ def test_the_lock_holds_every_dependency_with_hashes_and_no_address() -> None:
     assert not re.search(r"://|^--| /", lock, re.MULTILINE)
 
     metadata = project()["project"]
-    wanted = [*metadata["dependencies"], *(name for extra in metadata["optional-dependencies"].values() for name in extra)]
+    wanted = [
+        *metadata["dependencies"],
+        *(name for extra in metadata["optional-dependencies"].values() for name in extra),
+    ]
     names = {re.sub("[-_.]+", "-", re.split("[<>=]", requirement)[0]).lower() for requirement in wanted}
     assert names <= {name for name, _version in pins}
     assert ("libp2p", "0.8.1") in pins
