@@ -34,6 +34,7 @@ _JSON = (("content-type", "application/json"),)
 _PAUSE_S = 0.1  # of a closed-loop client that was refused or not answered
 _AWAY_S = 1.0  # a node that did not answer is left alone for so long
 _ROUND_S = 10.0  # a longer wait is asked for in rounds
+_OTHERS_ROUND_S = 0.5  # of nodes that may never know it
 _GRACE_S = 5.0
 _RANKS = {status.value: rank for rank, status in enumerate(LADDER)}
 
@@ -187,21 +188,22 @@ class Generator:
             self._followers -= 1
 
     async def _wait(self, url: str, tx_hash: str, rung: Status, deadline: float) -> bool:
-        """Asks the author first; when it is away, the others know the transaction once it is final."""
+        """Asks the author, and while it is away the others, which know the transaction only if they index it."""
         turn = itertools.cycle(self._in_turn(url))
         asked = next(turn)
         while (left_s := deadline - trio.current_time()) > 0:
+            status, round_s = None, min(left_s, _ROUND_S if asked == url else _OTHERS_ROUND_S)
             try:
-                status = await self._ask_status(self._nodes[asked], tx_hash, rung, min(left_s, _ROUND_S))
+                status = await self._ask_status(self._nodes[asked], tx_hash, rung, round_s)
             except Unanswered as error:
                 self.record.failed[error.kind] += 1
                 self._away_until[asked] = trio.current_time() + _AWAY_S
-                asked = next(turn)
-                status = None
             if _RANKS.get(status or "", -1) >= _RANKS[rung.value]:
                 return True
             if status in {Status.EXPIRED.value, Status.REFUSED.value}:
                 return False
+            if status is None or asked != url:
+                asked = next(turn)
             await trio.sleep(_PAUSE_S)
         return False
 
