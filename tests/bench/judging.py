@@ -12,6 +12,8 @@ from typing import Any
 import trio
 
 from consensus.numbers import NamespaceId
+from sequencer.client.client import SequencerClient
+from sequencer.client.errors import ClientError
 from sequencer.client.status import Status
 from sequencer.load.errors import Unanswered
 from sequencer.load.http import NodeConnections
@@ -20,7 +22,7 @@ from tests.bench.measuring import Measured
 from tests.bench.networks import Running
 from tests.bench.receipts import Audit
 from tests.bench.usage import read_page
-from tests.e2e.network import until
+from tests.e2e.network import Node, until
 
 # As words of the refusal. `http_503`: one connection too many is told so without a body.
 CLEAR = frozenset({"full", "quota", "overloaded", "not_accepting", "known", "expired", "http_503"})
@@ -74,26 +76,41 @@ def judge_refusals(judgement: Judgement, refused: Iterable[str], failed: Iterabl
 
 
 async def judge_recovery(judgement: Judgement, network: Running) -> None:
-    """Every validator runs, is ready, has no backlog, and takes a transaction that becomes final everywhere."""
+    """Every validator runs, is ready, has no backlog, and takes a transaction whose block all execute."""
     dead = [node.index for node in network.network.nodes if not node.is_running]
     judgement.note("no validator died", holds=not dead, seen=dead or "")
     if dead:
         return
+    step = ["is ready"]
     try:
         with trio.fail_after(RECOVERY_S):
             await network.network.until_ready()
+            for node in network.nodes:
+                step.append(f"queues of {node.index} are empty")
+                await until(partial(_has_no_backlog, node.metrics_url), step[-1], RECOVERY_S)
             for number, node in enumerate(network.nodes):
-                await until(partial(_has_no_backlog, node.metrics_url), "queues are empty", RECOVERY_S)
+                step.append(f"a transaction of {node.index} is final everywhere")
                 namespace = NamespaceId(network.namespaces[number % len(network.namespaces)])
-                async with node.client() as client:
-                    receipt = await client.send(namespace, f"{judgement.trouble}/{node.index}/after".encode())
-                for other in network.nodes:
-                    async with other.client() as client:
-                        await client.wait(receipt.items[0].hash, Status.FINAL, RECOVERY_S)
-    except (trio.TooSlowError, AssertionError) as error:
-        judgement.note("the network recovers", holds=False, seen=error)
+                await _send_and_execute(network, node, namespace, f"{judgement.trouble}/{number}/after".encode())
+    except (trio.TooSlowError, AssertionError, ClientError) as error:
+        judgement.note("the network recovers", holds=False, seen=f"{step[-1]}: {error!r}")
     else:
         judgement.note("the network recovers", holds=True)
+
+
+async def _send_and_execute(network: Running, node: Node, namespace: NamespaceId, data: bytes) -> None:
+    async with node.client() as client:
+        receipt = await client.send(namespace, data)
+        status = await client.wait(receipt.items[0].hash, Status.FINAL, RECOVERY_S)
+    height = status.height
+    assert height is not None
+    for other in network.nodes:
+        async with other.client() as client:
+
+            async def has_executed(client: SequencerClient = client) -> bool:
+                return (await client.sync_status()).executed_height >= height
+
+            await until(has_executed, f"validator {other.index} executes {height}", RECOVERY_S)
 
 
 async def _has_no_backlog(metrics_url: str) -> bool:
