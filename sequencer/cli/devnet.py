@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from consensus.limits import NAMESPACES_MAX
 from sequencer.cli.errors import UsageFault
 from sequencer.cli.options import L1DataOption, SetOption, read_l1_data, read_namespace, read_settings
 from sequencer.cli.output import say
@@ -61,6 +62,10 @@ def devnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         list[str] | None,
         typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
     ] = None,
+    namespaces: Annotated[
+        int | None,
+        typer.Option("--namespaces", metavar="N", help="So many rollups instead, from 1001 on."),
+    ] = None,
     settings: SetOption = None,
     reset: Annotated[bool, typer.Option("--reset", help="Remove what is there and make a new network.")] = False,
     ready_timeout_s: Annotated[
@@ -76,12 +81,24 @@ def devnet(  # noqa: PLR0913, PLR0917 (options of a command line)
 
     home = home.absolute()
     wanted = tuple(sorted(read_namespace(entry) for entry in namespace)) if namespace else None
+    if namespaces is not None:
+        wanted = _numbered(namespaces, wanted)
     with locked(home):
         (home / RUNNING_NAME).unlink(missing_ok=True)  # of a devnet that was killed: nobody may read it as ours
         if reset:
             remove_network(home)
         network = prepare(home, Wishes(validators, wanted, base_port, l1, l1_data, read_settings(None, settings)))
         raise typer.Exit(devnet_run.run(network, ready_timeout_s))
+
+
+def _numbered(count: int, named: tuple[tuple[int, str], ...] | None) -> tuple[tuple[int, str], ...]:
+    """Rollups that differ by their number alone. Raises `UsageFault`."""
+    if named is not None:
+        raise UsageFault("--namespace and --namespaces: one of them is wanted")
+    if not 1 <= count <= NAMESPACES_MAX:
+        raise UsageFault(f"--namespaces {count}: 1 to {NAMESPACES_MAX} are possible")
+    first = DEFAULT_NAMESPACES[0][0]
+    return tuple((number, f"rollup-{number}") for number in range(first, first + count))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ _READY_POLL_S = 0.2
 _STATUS_INTERVAL_S = 1.0
 _PLAIN_STATUS_INTERVAL_S = 10.0  # a log file needs no line a second
 _PROGRESS_INTERVAL_S = 3.0
+_NAMESPACES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,9 @@ def _banner(network: Network, l1: DevnetL1 | None) -> str:
         lines.append(f"  validator-{index}   RPC {network.rpc_url(index)}   metrics {network.metrics_url(index)}")
     if l1 is not None:
         lines.append(f"  L1            RPC {l1.describe()['rpc']}   Inbox {l1.contracts()['inbox']}")
-    lines += ["", *(f"  namespace {number}   {name}" for number, name in namespaces)]
+    lines += ["", *(f"  namespace {number}   {name}" for number, name in namespaces[:_NAMESPACES_SHOWN])]
+    if len(namespaces) > _NAMESPACES_SHOWN:
+        lines.append(f"  and {len(namespaces) - _NAMESPACES_SHOWN:,} more namespaces")
     if namespaces:
         lines += [
             "",

@@ -88,6 +88,8 @@ def test_help_imports_nothing_heavy():
         ["devnet", "--validators", "0"],
         ["devnet", "--validators", "many"],
         ["devnet", "--namespace", "alpha"],
+        ["devnet", "--namespaces", "0"],
+        ["devnet", "--namespaces", "5", "--namespace", "7:seven"],
         ["devnet", "--base-port", "65000", "--validators", "100"],
         ["l1", "check"],
         ["l1", "prepare", "--network", "nowhere", "--l1", "http://127.0.0.1:1"],
