@@ -124,11 +124,12 @@ class NodeConnections:
         try:
             answer = await connection.ask(request, body)
             is_kept = connection.is_clean()
+            return answer
         finally:
-            if not is_kept:
+            if is_kept:
+                self._idle.append(connection)
+            else:
                 await trio.aclose_forcefully(connection.stream)
-        self._idle.append(connection)
-        return answer
 
     async def _take(self) -> _Connection:
         while self._idle:

@@ -99,17 +99,18 @@ async def measure_marks(result: Result, load: Load, directory: Path | None, *, i
     found |= await _one_dead(result, effort, directory)
     found |= await _full_load(result, effort, full_rate or effort.rate, directory)
     found |= await _far_apart(result, effort, directory)
-    show(result, found)
+    note = f"QUICK: {effort.rate:,.0f} tx/s stand for 20,000, and every part is short" if is_quick else ""
+    show(result, found, note)
 
 
-def show(result: Result, found: dict[str, float | None]) -> None:
+def show(result: Result, found: dict[str, float | None], note: str) -> None:
     """Measured beside the marks."""
     rows: list[Sequence[Any]] = []
     for key, mark in MARKS.items():
         measured = found.get(key)
         rows.append([mark.name, measured, mark.least, mark.aim, mark.verdict(measured)])
         result.figures[mark.name] = measured
-    result.show(Table("the marks", ("what", "measured", "at least", "aim", ""), rows))
+    result.show(Table("the marks", ("what", "measured", "at least", "aim", ""), rows, note))
 
 
 async def _alive(result: Result, effort: Effort, directory: Path | None) -> dict[str, float | None]:

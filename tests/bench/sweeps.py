@@ -49,14 +49,14 @@ async def sweep(
     found: list[tuple[float, Measured]] = []
     for value in values:
         own_shape, own_load = point(variable, value, shape, load)
-        print(f"{variable} {value:,}", file=sys.stderr)
+        print(f"{variable} {value:,g}", file=sys.stderr)
         async with running(own_shape, directory) as network:
             measured = await measure(network, own_load)
-        rows.append([f"{value:,}", *load_cells(measured)])
+        rows.append([f"{value:,g}", *load_cells(measured)])
         found.append((value, measured))
-        result.raw[f"{variable}-{value}"] = measured.raw()
-        result.figures[f"{variable} {value}: final tx/s"] = measured.spent.final_tx_per_s
-        result.figures[f"{variable} {value}: final p99 ms"] = measured.p99_ms
+        result.raw[f"{variable}-{value:g}"] = measured.raw()
+        result.figures[f"{variable} {value:g}: final tx/s"] = measured.spent.final_tx_per_s
+        result.figures[f"{variable} {value:g}: final p99 ms"] = measured.p99_ms
     note = "latencies in ms, from when a request was due"
     result.show(Table(f"by {variable}", (variable, *LOAD_COLUMNS), rows, note))
     result.plots.append(load_plot(variable, found))
