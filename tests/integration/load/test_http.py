@@ -14,9 +14,14 @@ LAST = b"HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.fixture
-async def serve(nursery):
+def opened():
+    """The connections that the servers had."""
+    return []
+
+
+@pytest.fixture
+async def serve(nursery, opened):
     """Takes the answers of every connection, after which it is closed; returns the server's address."""
-    opened = []
 
     async def answer_all(answers, stream):
         opened.append(stream)
@@ -30,23 +35,22 @@ async def serve(nursery):
         listeners = await nursery.start(partial(trio.serve_tcp, partial(answer_all, answers), 0, host="127.0.0.1"))
         return f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
 
-    start.opened = opened
     yield start
     nursery.cancel_scope.cancel()
 
 
-async def test_a_connection_is_kept_for_the_next_request(serve):
+async def test_a_connection_is_kept_for_the_next_request(serve, opened):
     async with NodeConnections(await serve(KEPT, CHUNKED, KEPT)) as node:
         for _ in range(3):
             assert (await node.ask("GET", "/", body=b"x")).body == b"ok"
-    assert len(serve.opened) == 1
+    assert len(opened) == 1
 
 
-async def test_a_connection_that_the_node_ends_is_not_used_again(serve):
+async def test_a_connection_that_the_node_ends_is_not_used_again(serve, opened):
     async with NodeConnections(await serve(LAST)) as node:
         for _ in range(2):
             assert (await node.ask("GET", "/")).status == 503
-    assert len(serve.opened) == 2
+    assert len(opened) == 2
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", b"nonsense\r\n\r\n", b""])
