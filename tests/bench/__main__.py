@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     except CannotMeasure as error:
         print(f"cannot be measured here: {error}", file=sys.stderr)
         return 2
-    if earlier is not None:
+    if earlier is not None and result.figures:
         result.show(records.comparison(result.figures, earlier))
     pictures = [(plot.title, png) for plot in result.plots if (png := draw_to(folder, plot)) is not None]
     (folder / "report.html").write_text(report.page(result, conditions, pictures))
