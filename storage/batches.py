@@ -26,7 +26,7 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -53,6 +53,8 @@ from storage.segments import BatchRecord, FoundRecord
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
+COPIED_RECORDS_MAX = 256  # in one write, of what is needed of a pruned file
+COPIED_BYTES_MAX = 4 * 1024 * 1024  # likewise; one batch at least
 
 _ENTRY = struct.Struct(">IIIHQQ")
 _PLACE = struct.Struct(">II")
@@ -205,21 +207,26 @@ class BatchLog:
         return size
 
     def _append_again(self, batches: Sequence[StoredBatch]) -> None:
-        with self._turn:
-            if self._fault is not None:
-                raise self._fault
-            try:
-                for stored in batches:
-                    if stored.file == self._first_file:
-                        self._append_copy(stored)
-            except StorageFault as fault:
-                self._fault = fault
-                raise
+        """A group at a time: appends of new batches take turns with them, and every group costs one sync."""
+        for group in _groups(batches):
+            with self._turn:
+                if self._fault is not None:
+                    raise self._fault
+                try:
+                    self._append_copies([self._copy(stored) for stored in group if stored.file == self._first_file])
+                except StorageFault as fault:
+                    self._fault = fault
+                    raise
 
-    def _append_copy(self, stored: StoredBatch) -> None:
-        batch = self.read_stored(stored)
-        record = BatchRecord(stored.author, stored.seq, stored.digest, stored.arrival_ms, batch)
-        self._append_group(self._file_for([record]), [record], lambda: stored.arrival_ms)
+    def _copy(self, stored: StoredBatch) -> BatchRecord:
+        return BatchRecord(stored.author, stored.seq, stored.digest, stored.arrival_ms, self.read_stored(stored))
+
+    def _append_copies(self, records: list[BatchRecord]) -> None:
+        while records:
+            descriptor = self._file_for(records)
+            group = records[: max(1, self._room_for(records))]
+            self._append_group(descriptor, group, lambda: None)
+            records = records[len(group) :]
 
     def _forget(self, batches: Sequence[StoredBatch]) -> None:
         """Takes index entries away, synced: no entry outlives the bytes."""
@@ -250,8 +257,9 @@ class BatchLog:
         return count
 
     def _append_group(
-        self, descriptor: int, group: list[BatchRecord], arrival_ms: Callable[[], int]
+        self, descriptor: int, group: list[BatchRecord], arrival_ms: Callable[[], int | None]
     ) -> list[StoredBatch]:
+        """`arrival_ms` returns None for copies: each keeps its own, which is its `received_ms`."""
         parts = [segments.encode_record(record, mark=self._mark, group=self._end) for record in group]
         path = self._path(self._file)
         try:
@@ -264,7 +272,13 @@ class BatchLog:
         for record, part in zip(group, parts, strict=True):
             stored.append(
                 StoredBatch(
-                    record.author, record.seq, record.digest, arrived_ms, self._file, self._end, len(record.batch)
+                    record.author,
+                    record.seq,
+                    record.digest,
+                    record.received_ms if arrived_ms is None else arrived_ms,
+                    self._file,
+                    self._end,
+                    len(record.batch),
                 )
             )
             self._end += len(part)
@@ -370,6 +384,20 @@ class BatchLog:
 
     def _path(self, number: int) -> Path:
         return self._directory / segments.file_name(number)
+
+
+def _groups(batches: Sequence[StoredBatch]) -> Iterator[list[StoredBatch]]:
+    """In their order, within the bounds of one copying write."""
+    group: list[StoredBatch] = []
+    size = 0
+    for stored in batches:
+        if group and (len(group) >= COPIED_RECORDS_MAX or size + stored.length > COPIED_BYTES_MAX):
+            yield group
+            group, size = [], 0
+        group.append(stored)
+        size += stored.length
+    if group:
+        yield group
 
 
 def _index_puts(stored: Sequence[StoredBatch]) -> Puts:
