@@ -53,6 +53,8 @@ from storage.segments import BatchRecord, FoundRecord
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
+LOOKED_AT_FILES_MAX = 512  # by pruning: a quarter of them is 128 lanes of 64 MiB
+SCANNED_FILES_MAX = 2  # in one call; what was found is kept
 COPIED_RECORDS_MAX = 256  # in one write, of what is needed of a pruned file
 COPIED_BYTES_MAX = 4 * 1024 * 1024  # likewise; one batch at least
 
@@ -86,6 +88,7 @@ class BatchLog:
         self._descriptor: int | None = None
         self._file = 0
         self._first_file = 1  # all earlier ones are pruned
+        self._shares: dict[int, dict[int, tuple[int, int]]] = {}  # of closed files that pruning has looked at
         self._mark = b""
         self._end = 0
         self._incomplete: list[StoredBatch] = []  # entries of the current file, to be written again when it is closed
@@ -185,26 +188,52 @@ class BatchLog:
     def prune_oldest(self, is_needed: Callable[[int, int], bool]) -> int | None:
         """Remove the oldest file if it is closed; returns the bytes that were freed, None if nothing was done.
 
-        `is_needed(author, seq)`: such batches are appended again, with their arrival times. A file of which they are
-        more than a quarter is left alone. Reads the file; run it in a thread. Raises DiskFull or StorageFault.
+        `is_needed(author, seq)`, which rises with `seq`: such batches are appended again, with their arrival times. The
+        file is left alone unless, with as many files behind it as that takes, at most a quarter is needed: a lane that
+        nobody orders must not keep all that lies behind it. Reads files; run it in a thread. Raises DiskFull or
+        StorageFault.
         """
         number = self._first_file
-        if number >= self._file:
+        if not self._is_worth_pruning(is_needed):
             return None
         path = self._path(number)
         found = segments.scan(path, chain_id=self._chain_id, number=number, synced_end=0, last=False)
         records = found.records if found is not None else ()
         needed = [record for record in records if is_needed(record.author, record.seq)]
-        if 4 * sum(record.length for record in needed) > sum(record.length for record in records):
-            return None
         self._append_again([batch for record in needed if (batch := self.find(record.digest)) is not None])
         kept = {record.digest for record in needed}
         self._forget([self._found_batch(number, record) for record in records if record.digest not in kept])
         size = path.stat().st_size
         self._database.write([(BATCH_FIRST_FILE, U32.pack(number + 1))], sync=True)
         self._first_file = number + 1
+        self._shares.pop(number, None)
         self._remove_file(number)
         return size
+
+    def _is_worth_pruning(self, is_needed: Callable[[int, int], bool]) -> bool:
+        """Of a lane in a file all counts as needed if its last batch there is. At most two files are read."""
+        needed = total = scanned = 0
+        for number in range(self._first_file, min(self._file, self._first_file + LOOKED_AT_FILES_MAX)):
+            if number not in self._shares:
+                if scanned == SCANNED_FILES_MAX:
+                    return False  # the next call knows more
+                scanned += 1
+                self._shares[number] = self._scan_shares(number)
+            for author, (last_seq, byte_count) in self._shares[number].items():
+                total += byte_count
+                needed += byte_count if is_needed(author, last_seq) else 0
+            if 4 * needed <= total:
+                return True
+        return False
+
+    def _scan_shares(self, number: int) -> dict[int, tuple[int, int]]:
+        """By author: the last seq, and the bytes of its batches."""
+        found = segments.scan(self._path(number), chain_id=self._chain_id, number=number, synced_end=0, last=False)
+        shares: dict[int, tuple[int, int]] = {}
+        for record in found.records if found is not None else ():
+            last_seq, byte_count = shares.get(record.author, (0, 0))
+            shares[record.author] = max(last_seq, record.seq), byte_count + record.length
+        return shares
 
     def _append_again(self, batches: Sequence[StoredBatch]) -> None:
         """A group at a time: appends of new batches take turns with them, and every group costs one sync."""

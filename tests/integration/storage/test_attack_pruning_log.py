@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import storage.durable as durable_module
+from storage import segments
 from storage.batches import BatchLog
 from storage.database import Database
 from tests.integration.storage.test_batch_log import CHAIN_ID as CHAIN
@@ -26,7 +27,6 @@ def prune_all(log, is_needed):
     return freed
 
 
-@pytest.mark.xfail(strict=True, reason="the oldest file alone decides whether anything is pruned")
 def test_a_lane_that_is_never_ordered_does_not_stop_pruning_for_ever(log):
     """Author 2 pushed a burst and forked its lane: no block will ever order it. 93 % of the log is prunable."""
     for seq in range(1, 41):
@@ -34,7 +34,22 @@ def test_a_lane_that_is_never_ordered_does_not_stop_pruning_for_ever(log):
     for seq in range(1, 600):
         log.append_many([batch_record(1, seq)], lambda: 1)
     assert log._file > 5
-    assert prune_all(log, lambda author, _: author == 2) > 0
+    freed = sum(prune_all(log, lambda author, _: author == 2) for _ in range(10))
+    assert freed > 0
+    assert len(list(log._directory.glob("*.seg"))) <= 3
+    assert [stored.seq for stored in log.list_lane(2, 1, 100)] == list(range(1, 41))
+    assert prune_all(log, lambda author, _: author == 2) == 0  # what is left is not copied again and again
+
+
+def test_a_file_is_read_once_while_it_stays(log, monkeypatch):
+    """A round every ten seconds must not read the same 64 MiB again."""
+    for seq in range(1, 600):
+        log.append_many([batch_record(1, seq)], lambda: 1)
+    scan, scanned = segments.scan, []
+    monkeypatch.setattr(segments, "scan", lambda path, **how: scanned.append(path) or scan(path, **how))
+    for _ in range(20):
+        assert log.prune_oldest(lambda *_: True) is None
+    assert len(scanned) == len(set(scanned)) > 2
 
 
 def test_what_is_needed_is_copied_with_few_syncs(log, monkeypatch):
