@@ -46,7 +46,12 @@ def test_a_file_is_read_once_while_it_stays(log, monkeypatch):
     for seq in range(1, 600):
         log.append_many([batch_record(1, seq)], lambda: 1)
     scan, scanned = segments.scan, []
-    monkeypatch.setattr(segments, "scan", lambda path, **how: scanned.append(path) or scan(path, **how))
+
+    def note(path, **how):
+        scanned.append(path)
+        return scan(path, **how)
+
+    monkeypatch.setattr(segments, "scan", note)
     for _ in range(20):
         assert log.prune_oldest(lambda *_: True) is None
     assert len(scanned) == len(set(scanned)) > 2
@@ -60,7 +65,12 @@ def test_what_is_needed_is_copied_with_few_syncs(log, monkeypatch):
         log.append_many([batch_record(1, seq)], lambda: 1)
     syncs = []
     sync_data = durable_module.sync_data
-    monkeypatch.setattr(durable_module, "sync_data", lambda *args: syncs.append(args) or sync_data(*args))
+
+    def count(*arguments):
+        syncs.append(arguments)
+        sync_data(*arguments)
+
+    monkeypatch.setattr(durable_module, "sync_data", count)
     assert log.prune_oldest(lambda author, seq: author == 2)
     assert len(syncs) <= 2, f"{len(syncs)} syncs under the log's turn for 10 batches"
     assert [stored.seq for stored in log.list_lane(2, 1, 100)] == list(range(1, 11))

@@ -196,7 +196,12 @@ async def test_the_newest_is_put_together_once_however_many_ask(stores, monkeypa
     start_from(CHAIN, ME, stores, None, GOOD)
     keeper = Checkpoints(CHAIN, stores)
     made = []
-    monkeypatch.setattr(checkpoints, "load_newest", lambda *args: made.append(args) or load_newest(*args))
+
+    def count(*arguments):
+        made.append(arguments)
+        return load_newest(*arguments)
+
+    monkeypatch.setattr(checkpoints, "load_newest", count)
     async with trio.open_nursery() as nursery:
         for _ in range(8):
             nursery.start_soon(keeper.newest)

@@ -80,7 +80,7 @@ async def test_nothing_is_fetched_while_much_waits_for_the_disk(monkeypatch):
         assert 5 < host.answers <= 6 + bounds.requests_max
         log.may_write.set()
         with trio.fail_after(10):
-            while len(held) < len(BATCHES):
+            while len({event.digest for event in held}) < len(BATCHES):  # one that came early is told of twice
                 await trio.testing.wait_all_tasks_blocked(0.001)
         nursery.cancel_scope.cancel()
     assert log.count == len(BATCHES)
