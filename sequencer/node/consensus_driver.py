@@ -5,7 +5,7 @@ Refuses to do: decide anything about the protocol.
 
 Invariants:
 1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
-2. A commit is told to execution only after its puts are synced.
+2. A commit is told to its listener after what was put before it is synced; execution writes it (`execution_driver.py`).
 3. At most FETCHES_MAX walks are under way at once.
 4. A peer that was late has twice the time with its next page, up to FETCH_TIMEOUT_MAX_MS, until it is in time again: a
    page that a slow link or a busy machine cannot bring in FETCH_TIMEOUT_MS is not asked for in vain for ever.
@@ -71,7 +71,7 @@ from sequencer.node.frames import (
     encode_tips_request,
 )
 from sequencer.node.outbox import Outbox
-from sequencer.node.records import commit_puts, save_puts, tips_puts
+from sequencer.node.records import save_puts, tips_puts
 from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -111,7 +111,7 @@ _log = structlog.get_logger("consensus")
 class ConsensusListener:
     """Whom the driver tells of what consensus decides. All are called from the event loop and return at once."""
 
-    committed: Callable[[Commit], None]  # after its puts are synced
+    committed: Callable[[Commit], None]
     confirmed: Callable[[Confirm], None]
     batches_needed: Callable[[NeedBatches], None]
 
@@ -259,7 +259,6 @@ class ConsensusDriver:
 
     def _commit(self, commit: Commit) -> None:
         self._metrics.set(table.CONSENSUS_HEIGHT, commit.blocks[-1].tip.header.height, "final")
-        self._outbox.put(commit_puts(commit))
         self._outbox.post(lambda: self._listener.committed(commit))
 
     # timers

@@ -214,7 +214,7 @@ class Node:
             database=stores.database,
             source=self._source,
             state=execution,
-            ports=ExecutionPorts(self._lanes.until_held, self._executed),
+            ports=ExecutionPorts(self._lanes.until_held, self._saved, self._executed),
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -373,11 +373,14 @@ class Node:
         self._submissions.note_reached(table.CONSENSUS_ORDERED_LATENCY, ends[self._validator.index])
 
     def _committed(self, commit: Commit) -> None:
-        last = commit.blocks[-1]
-        self._progress.note_final(last.tip.header.height)
-        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
         self._lanes.note_committed(commit.blocks)
         self._execution.note_committed(commit)
+
+    def _saved(self, commit: Commit) -> None:
+        last = commit.blocks[-1]
+        end = last.effective.cut[self._validator.index]
+        self._progress.note_final(last.tip.header.height)
+        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, end.seq)
 
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)

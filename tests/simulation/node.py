@@ -14,7 +14,7 @@ from consensus.clock import Now
 from consensus.encoding import decode_whole
 from consensus.errors import BrokenInvariant
 from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
-from consensus.ordering.effective import Effective, effective_start
+from consensus.ordering.effective import effective_start
 from consensus.replica.effects import (
     Broadcast,
     Commit,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 NEED_RETRY_MS = 50
+COMMIT_SAVED_MS = 1.0  # at most, with a disk that syncs at once
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Node:
         self._fetching: set[BlockId] = set()
         self._queue: list[Effect] = []
         self._writing: list[Effect] = []
+        self._unsaved: list[Commit] = []  # told, and lost in a crash
 
     @property
     def alive(self) -> bool:
@@ -178,9 +180,9 @@ class Node:
         """Loses everything but the disk; a write that was under way is on it or not, but never in part."""
         if self._writing and self.cluster.random.random() < 0.5:
             for item in self._writing:
-                if isinstance(item, Save | Commit):
+                if isinstance(item, Save):
                     self._deliver(item)
-        self._writing, self._queue = [], []
+        self._writing, self._queue, self._unsaved = [], [], []
         self.replica = None
         self.timers, self.ahead = {}, {}
 
@@ -254,7 +256,7 @@ class Node:
 
     def _drain(self) -> None:
         while self._queue and not self._writing:
-            if self.cluster.sync_ms == 0 or not any(isinstance(item, Save | Commit) for item in self._queue):
+            if self.cluster.sync_ms == 0 or not any(isinstance(item, Save) for item in self._queue):
                 self._deliver(self._queue.pop(0))
             else:
                 self._start_write()
@@ -272,7 +274,7 @@ class Node:
         self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms), finish)
 
     def _finish_write(self, items: list[Effect]) -> None:
-        for item in sorted(items, key=lambda item: not isinstance(item, Save | Commit)):  # puts first
+        for item in sorted(items, key=lambda item: not isinstance(item, Save)):  # puts first
             self._deliver(item)
 
     def _deliver(self, effect: Effect) -> None:
@@ -323,13 +325,25 @@ class Node:
                 pass
 
     def _commit(self, commit: Commit) -> None:
+        """Told at once and written a little later, as execution does: what was saved meanwhile may outlive it."""
         self.cluster.check_commit_proof(commit)
+        for block in commit.blocks:
+            self.cluster.note_committed(self.index, block)
+        self._unsaved.append(commit)
+        life = self.life
+
+        def save() -> None:
+            if self.life == life and self.alive:
+                self._save_commit(self._unsaved.pop(0))
+
+        self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms + COMMIT_SAVED_MS), save)
+
+    def _save_commit(self, commit: Commit) -> None:
         for block in commit.blocks:
             tip = block.tip
             self.disk.tips[tip.id] = tip.encoded
             self.disk.committed.append(block)
             self.committed.append(tip.id)
-            self.cluster.note_committed(self.index, block)
             self.disk.loose = {tip_id: view for tip_id, view in self.disk.loose.items() if view > tip.view}
         self.disk.certificates = (commit.certificate, commit.child_certificate)
         self._execute()
@@ -341,11 +355,6 @@ class Node:
             if not all((batch.lane, batch.seq, batch.digest) in self.disk.held for batch in block.batches):
                 return
             self.disk.executed = block
-
-    @property
-    def effective(self) -> Effective:
-        """The lanes after the last committed block."""
-        return self.disk.committed[-1].effective if self.disk.committed else effective_start(self.cluster.count)
 
     def _set_timer(self, timer: Timer, at_mono_ms: float | None) -> None:
         if at_mono_ms is None:
