@@ -117,6 +117,11 @@ class Node:
         return self.replica is not None
 
     @property
+    def final_count(self) -> int:
+        """Committed blocks, written or not."""
+        return len(self.committed) + sum(len(commit.blocks) for commit in self._unsaved)
+
+    @property
     def core(self) -> Replica:
         """The running replica."""
         assert self.replica is not None, f"node {self.index} is down"
