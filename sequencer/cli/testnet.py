@@ -90,7 +90,7 @@ def _make(output: Path, plan: "NetworkPlan") -> "NetworkSummary":
 
 
 def _addresses(entries: list[str] | None, count: int) -> list[str]:
-    from sequencer.node.config import split_address
+    from sequencer.node.addresses import split_address
 
     if not entries:
         return [f"validator-{index}:{P2P_PORT}" for index in range(count)]

@@ -1,7 +1,8 @@
 """One namespace's queue: first in, first out, bounded, with a time to live.
 
-Responsible for: the order of submission, the count of what waits, and how fast it drains.
-Refuses to do: judge transactions (`admission.py`) or choose between namespaces (`fair_share.py`).
+Responsible for: the order of submission, the count of what waits, and how fast it comes and goes.
+Refuses to do: judge transactions (`admission.py`), bound them (`quota.py`) or choose between namespaces
+(`fair_share.py`).
 
 Invariants:
 1. What is taken leaves in the order of its submission.
@@ -18,11 +19,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from consensus.clock import Now
+from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms
 from consensus.numbers import Hash, NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.mempool.errors import Refusal
+from sequencer.mempool.quota import Bucket
 
-_DRAIN_MEMORY_MS = 1_000.0
+_FLOW_MEMORY_MS = 2_000.0
 
 
 class Ticket(NamedTuple):
@@ -84,53 +87,66 @@ class Run:
         return head
 
 
-class DrainRate:
-    """Bytes per ms that left, averaged with a memory that halves about every 0.7 s."""
+class Flow:
+    """Transactions and bytes per second that passed lately, averaged with a memory that halves about every 1.4 s."""
 
-    __slots__ = ("_at_mono_ms", "_level")
+    __slots__ = ("_at_mono_ms", "_bytes", "_tx")
 
     def __init__(self) -> None:
-        self._level = 0.0
+        self._tx = 0.0
+        self._bytes = 0.0
         self._at_mono_ms = 0.0
 
-    def note(self, byte_count: int, mono_ms: float) -> None:
-        """`byte_count` bytes left at `mono_ms`."""
-        self._level = self._decayed(mono_ms) + byte_count
+    def note(self, tx_count: int, byte_count: int, mono_ms: float) -> None:
+        """So much passed at `mono_ms`."""
+        kept = self._kept(mono_ms)
+        self._tx = self._tx * kept + tx_count
+        self._bytes = self._bytes * kept + byte_count
         self._at_mono_ms = mono_ms
 
-    def bytes_per_ms(self, mono_ms: float) -> float:
-        """The rate as of `mono_ms`; 0 when nothing ever left."""
-        return self._decayed(mono_ms) / _DRAIN_MEMORY_MS
+    def tx_per_s(self, mono_ms: float) -> float:
+        """As of `mono_ms`; 0 when nothing ever passed."""
+        return self._tx * self._kept(mono_ms) * 1_000 / _FLOW_MEMORY_MS
 
-    def _decayed(self, mono_ms: float) -> float:
-        return self._level * math.exp(min(0.0, self._at_mono_ms - mono_ms) / _DRAIN_MEMORY_MS)
+    def bytes_per_s(self, mono_ms: float) -> float:
+        """As of `mono_ms`, length prefixes included."""
+        return self._bytes * self._kept(mono_ms) * 1_000 / _FLOW_MEMORY_MS
+
+    def _kept(self, mono_ms: float) -> float:
+        return math.exp(min(0.0, self._at_mono_ms - mono_ms) / _FLOW_MEMORY_MS)
 
 
 class NamespaceQueue:
     """See the module's invariants. `deficit` and `in_turn` belong to `fair_share.py`."""
 
     __slots__ = (
+        "admitted",
         "admitted_count",
         "byte_count",
         "deficit",
-        "drain_rate",
         "entry_count",
         "expired_count",
         "in_turn",
         "namespace",
+        "quota",
         "refused_counts",
         "runs",
+        "sealed",
         "sealed_count",
+        "terms",
     )
 
-    def __init__(self, namespace: NamespaceId) -> None:
+    def __init__(self, namespace: NamespaceId, terms: NamespaceTerms = DEFAULT_TERMS) -> None:
         self.namespace = namespace
+        self.terms = terms
+        self.quota = Bucket(terms.bytes_per_s, terms.tx_per_s)
         self.runs: deque[Run] = deque()
         self.entry_count = 0
         self.byte_count = 0
         self.deficit = 0
         self.in_turn = False
-        self.drain_rate = DrainRate()
+        self.admitted = Flow()
+        self.sealed = Flow()
         self.admitted_count = 0
         self.sealed_count = 0
         self.expired_count = 0
@@ -156,12 +172,14 @@ class NamespaceQueue:
         self._note_left(run)
         return run
 
-    def expire(self, received_before_mono_ms: float) -> list[Run]:
-        """Removes what was received before that, oldest first."""
-        expired = []
-        while self.runs and self.runs[0].ticket.received.mono_ms < received_before_mono_ms:
+    def expire(self, received_before_mono_ms: float, count_max: int) -> list[Run]:
+        """Removes what was received before that, oldest first; whole runs, until `count_max` or more have gone."""
+        expired: list[Run] = []
+        gone = 0
+        while self.runs and gone < count_max and self.runs[0].ticket.received.mono_ms < received_before_mono_ms:
             run = self.runs.popleft()
             self._note_left(run)
+            gone += len(run)
             self.expired_count += len(run)
             expired.append(run)
         if not self.runs:

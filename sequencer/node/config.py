@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consensus import limits
+from sequencer.node.addresses import split_address
 
 ENVIRONMENT_PREFIX = "SEQUENCER_"
 ENVIRONMENT_DELIMITER = "__"
@@ -26,20 +27,6 @@ _MIB = 1024 * 1024
 _HOUR_MS = 3_600_000
 
 Preset = Literal["default", "lan", "devnet"]
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port (1 … 65,535). Raises `ValueError`; resolves no name."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("write an IPv6 address in brackets: [::1]:9000")
-    if not colon or not host or any(c.isspace() or c == "/" for c in host):
-        raise ValueError("an address is host:port")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
-        raise ValueError("a port is 1 to 65535")
-    return host, int(port)
 
 
 class _Section(BaseModel):
@@ -193,6 +180,19 @@ class MempoolSection(_Section):
 
     queue_bytes: int = Field(
         default=16 * _MIB, ge=64 * 1024, le=4096 * _MIB, description="longest queue of one namespace"
+    )
+    queue_tx: int = Field(default=65_536, ge=1, le=16 * _MIB, description="most transactions in it")
+    client_bytes_per_s: int = Field(
+        default=16 * _MIB,
+        ge=0,
+        le=2**40,
+        description="most that one client may hand in, over all namespaces; 0: no bound",
+    )
+    client_tx_per_s: int = Field(
+        default=50_000,
+        ge=0,
+        le=2**32 - 1,
+        description="the same in transactions; a client is an IPv4 address or IPv6 /64",
     )
     ttl_s: float = Field(default=30.0, ge=0.1, le=3600, description="a transaction not sealed by then expires")
     seen_window_s: float = Field(

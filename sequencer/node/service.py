@@ -126,9 +126,9 @@ class NodeService:
         """Whether it is registered."""
         return namespace in self._namespaces
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """See `Submissions.submit`."""
-        return await self._submissions.submit(namespace, items)
+        return await self._submissions.submit(namespace, items, client)
 
     def status(self, hash: Hash) -> TransactionStatus:
         """See `TransactionViews.status`."""

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from sequencer.client.views import health_check_to_json
 from sequencer.rpc.bodies import BodyReader
+from sequencer.rpc.clients import client_of
 from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.fast_door import PATH, FastDoor
@@ -59,7 +60,7 @@ def build_application(context: Context) -> Starlette:
 async def _answer_json_rpc(context: Context, json_rpc: JsonRpc, bodies: BodyReader, request: Request) -> Response:
     async with bodies.held(request, JSON_TYPES) as body:
         context.metrics.add(table.RPC_BODY_BYTES, len(body), "received")
-        answer = await json_rpc.answer(body)
+        answer = await json_rpc.for_client(client_of(request.scope)).answer(body)
     if answer is None:
         return Response(status_code=204)
     context.metrics.add(table.RPC_BODY_BYTES, len(answer), "sent")

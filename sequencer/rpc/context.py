@@ -5,14 +5,17 @@ Refuses to do: parse or encode.
 
 Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
-   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients.
+   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
+   holds at most as many places for transactions as it leaves to all others: a flood never takes the last ones.
 2. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import trio
 
@@ -20,6 +23,7 @@ from consensus.numbers import NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.client.fields import namespace_to_json
 from sequencer.client.submission import SubmitOutcome
+from sequencer.rpc.clients import UNKNOWN
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS, TRANSACTIONS_WAITING_MAX, WAITING_CALLS_MAX, RpcOptions
 from sequencer.rpc.service import Service
@@ -32,15 +36,22 @@ _Value = TypeVar("_Value")
 
 
 class Context:
-    """Shared by all requests of one server."""
+    """Shared by all requests of one server, but for `client`: who asks."""
 
     def __init__(self, service: Service, options: RpcOptions, metrics: Metrics) -> None:
         self.service = service
         self.options = options
         self.metrics = metrics
+        self.client = UNKNOWN
         self._calls_waiting = Places(WAITING_CALLS_MAX)
-        self._transactions_waiting = Places(TRANSACTIONS_WAITING_MAX)
+        self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX)
         self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
+
+    def for_client(self, client: str) -> Self:
+        """The same, for what this client asks."""
+        found = copy.copy(self)
+        found.client = client
+        return found
 
     def require_namespace(self, namespace: NamespaceId) -> None:
         """Raises `RequestRefused("unknown_namespace")` for one that is not registered."""
@@ -51,8 +62,8 @@ class Context:
         """Hands transactions in and returns when they are sealed; `door` names the method for the metric."""
         self.require_namespace(namespace)
         self.metrics.add(table.RPC_TRANSACTIONS, len(items), door)
-        with self._transactions_waiting.taken(len(items)):
-            return await self.service.submit(namespace, items)
+        with self._transactions_waiting.taken(namespace, len(items)):
+            return await self.service.submit(namespace, items, self.client)
 
     async def make_answer(self, to_json: Callable[[_Value], object], value: _Value) -> object:
         """A large answer's JSON shape, made in a thread."""
@@ -79,3 +90,28 @@ class Places:
             yield
         finally:
             self._left += count
+
+
+class FairPlaces:
+    """Places for several namespaces: each takes at most half of what the others leave free."""
+
+    def __init__(self, places_max: int) -> None:
+        self._places_max = places_max
+        self._taken: Counter[NamespaceId] = Counter()  # of registered namespaces that hold any
+        self._total = 0
+
+    @contextmanager
+    def taken(self, namespace: NamespaceId, count: int) -> Iterator[None]:
+        """Holds `count` places. Raises `RequestRefused("overloaded")` if the namespace may not have so many more."""
+        own = self._taken[namespace]
+        if own + count > (self._places_max - (self._total - own)) // 2:
+            raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
+        self._taken[namespace] += count
+        self._total += count
+        try:
+            yield
+        finally:
+            self._total -= count
+            self._taken[namespace] -= count
+            if not self._taken[namespace]:
+                del self._taken[namespace]

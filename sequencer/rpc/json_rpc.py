@@ -51,9 +51,14 @@ def error_answer(identity: object, refused: RequestRefused) -> bytes:
 class JsonRpc:
     """Answers bodies. One per server."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, document: JsonObject | None = None) -> None:
+        """`document`: what `rpc.discover` answers, if it is made already."""
         self._context = context
-        self._document = openrpc_document()
+        self._document = openrpc_document() if document is None else document
+
+    def for_client(self, client: str) -> "JsonRpc":
+        """The same, for what this client asks."""
+        return JsonRpc(self._context.for_client(client), self._document)
 
     async def answer(self, body: bytes) -> bytes | None:
         """The answer's body, or None if there is nothing to answer (only notifications)."""

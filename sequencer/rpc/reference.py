@@ -59,7 +59,7 @@ refused   item u32 ‖ code i32 (two's complement) ‖ reason (u32 length ‖ AS
 
 `item` is a transaction's number in the request, from 0. Every transaction stands in exactly one receipt, found by its
 hash, or is refused. A transaction's hash is SHA-256(`"tx"` ‖ namespace u64 ‖ kind u8 = 0 ‖ bytes). Status 200 accounts
-for every transaction; 429 with `retry-after` means that all were refused for lack of room, with the same body. Any
+for every transaction; 429 with `retry-after` means that a quota is used up or there is no room: nothing was taken. Any
 other status is a request refused whole, with a JSON error body.
 """
 

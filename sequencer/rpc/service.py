@@ -42,12 +42,13 @@ class Service(Protocol):
         """Whether the namespace is registered."""
         ...
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """Admits open transactions, and returns once those admitted are sealed and synced.
 
-        Judges each item (empty, oversized, full, quota, known, expired …). All admissions happen before the
-        first await, so that two calls made one after the other keep their order. Raises `RequestRefused`
-        (not_accepting, not_validator, unknown_namespace) if nothing at all is taken.
+        Judges each item (empty, oversized, full, known, expired …). All admissions happen before the first await, so
+        that two calls made one after the other keep their order. `client` is whose quota applies. Raises
+        `RequestRefused` (not_accepting, not_validator, unknown_namespace, quota, client_quota, full) if nothing at all
+        is taken.
         """
         ...
 

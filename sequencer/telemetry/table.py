@@ -34,10 +34,20 @@ _VERSION = Label("version", "version of the program", values_max=1)
 # mempool
 MEMPOOL_ADMITTED = Counter("sequencer_mempool_admitted_total", "Transactions admitted to a queue.", (_NAMESPACE,))
 MEMPOOL_ADMITTED_BYTES = Counter("sequencer_mempool_admitted_bytes_total", "Bytes admitted to a queue.", (_NAMESPACE,))
-MEMPOOL_REFUSED = Counter("sequencer_mempool_refused_total", "Transactions refused at admission.", (_REASON,))
-MEMPOOL_EXPIRED = Counter("sequencer_mempool_expired_total", "Transactions whose time ended before they were sealed.")
+MEMPOOL_REFUSED = Counter(
+    "sequencer_mempool_refused_total", "Transactions refused at admission.", (_NAMESPACE, _REASON)
+)
+MEMPOOL_EXPIRED = Counter(
+    "sequencer_mempool_expired_total", "Transactions whose time ended before they were sealed.", (_NAMESPACE,)
+)
 MEMPOOL_QUEUED = Gauge("sequencer_mempool_queued_count", "Transactions waiting to be sealed.")
 MEMPOOL_QUEUED_BYTES = Gauge("sequencer_mempool_queued_bytes", "Bytes waiting to be sealed.")
+MEMPOOL_NAMESPACE_BYTES = Gauge(
+    "sequencer_mempool_namespace_queued_bytes", "Bytes of a namespace waiting to be sealed.", (_NAMESPACE,)
+)
+MEMPOOL_OLDEST = Gauge(
+    "sequencer_mempool_oldest_seconds", "How long a namespace's oldest transaction has waited.", (_NAMESPACE,)
+)
 MEMPOOL_WAIT = Histogram("sequencer_mempool_wait_seconds", "Time from admission until the batch is sealed.")
 
 # lanes

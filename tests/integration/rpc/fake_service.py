@@ -45,6 +45,8 @@ class FakeService:
         self.chain = committee.chain
         self.offences: list[EvidenceView] = []
         self.room = 1_000_000  # transactions taken before the queue is full
+        self.full = "full"  # why nothing is taken when there is no room
+        self.clients: list[str] = []  # who handed something in
         self.accepting = True
         self.is_validator = True
         self.failure: Exception | None = None
@@ -66,13 +68,16 @@ class FakeService:
     def is_namespace(self, namespace: NamespaceId) -> bool:
         return namespace in self.chain.namespace_ids()
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items, client: str = "") -> SubmitOutcome:
+        self.clients.append(client)
         if self.failure is not None:
             raise self.failure
         if not self.accepting:
             raise RequestRefused("not_accepting", retry_after_ms=2_000)
         if not self.is_validator:
             raise RequestRefused("not_validator")
+        if self.room == 0:
+            raise RequestRefused(self.full, retry_after_ms=1_500)
         hashes = tuple(transaction_id(namespace, KIND_OPEN, item) for item in items)
         refused: list[Refused] = []
         taken: list[ReceiptItem] = []

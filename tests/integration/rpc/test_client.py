@@ -78,8 +78,10 @@ class TestMethods:
         with pytest.raises(RequestRefused) as refused:
             await client.send(FIRST, b"one")
         assert (refused.value.code, refused.value.reason, refused.value.retry_after_ms) == (-32011, "full", 1_500)
-        outcome = await client.send_many(FIRST, [b"one"])  # 429: still an outcome
-        assert outcome.refused[0].reason == "full"
+        service.full = "quota"
+        with pytest.raises(RequestRefused) as refused:
+            await client.send_many(FIRST, [b"one"])
+        assert (refused.value.code, refused.value.reason, refused.value.retry_after_ms) == (-32011, "quota", 1_500)
         with pytest.raises(RequestRefused, match="unknown_method"):
             await client.call("seq_nothing")
 

@@ -276,11 +276,11 @@ class TestLifecycle:
 
 
 async def test_metrics_are_served_on_a_port_of_their_own(metrics):
-    metrics.add(table.MEMPOOL_EXPIRED, 2)
+    metrics.add(table.MEMPOOL_EXPIRED, 2, "1001")
     async with serving(exposition_application(metrics)) as server, httpx.AsyncClient(trust_env=False) as http:
         response = await http.get(f"{server.url}/metrics")
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-        assert "sequencer_mempool_expired_total 2.0" in response.text
+        assert 'sequencer_mempool_expired_total{namespace="1001"} 2.0' in response.text
         assert (await http.get(f"{server.url}/")).status_code == 404
 
 
