@@ -21,8 +21,8 @@ from consensus.encoding import Reader, u16, u32, u64
 class NamespaceTerms:
     """The defaults are above what a validator orders, so that a chain that says nothing bounds nothing."""
 
-    bytes_per_s: int = 64 * 1024 * 1024  # admitted, length prefixes included
-    tx_per_s: int = 100_000
+    bytes_per_s: int = 1024 * 1024 * 1024  # admitted, length prefixes included
+    tx_per_s: int = 1_000_000
     queue_bytes: int = 256 * 1024 * 1024  # waiting at once; a validator's own bound may be lower
     queue_tx: int = 1_048_576
     share_permille: int = 0  # of the bytes in batches, while the namespace has something waiting

@@ -18,5 +18,6 @@ class MempoolBounds:
     ttl_ms: int = 30_000
     seen_window_ms: int = 60_000
     seen_count_max: int = 1_048_576  # about 100 bytes each
+    lane_window_bytes: int = 8 * 1024 * 1024  # sealed and not committed; batches wait beyond it
     batch_delay_min_ms: float = 2
     batch_delay_max_ms: float = 40

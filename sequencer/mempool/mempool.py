@@ -24,8 +24,10 @@ from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import BATCH_OVERHEAD_BYTES, SEGMENT_OVERHEAD_BYTES, Draft, LanePlace, make_draft
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.fair_share import FairShare
+from sequencer.mempool.flow import Flow
 from sequencer.mempool.queues import NamespaceQueue, Ticket
 from sequencer.mempool.seal import Backlog, OwnLane, seal_at_mono_ms
+from sequencer.mempool.window import LaneWindow
 
 EXPIRED_STEP_MAX = 4_096  # transactions given up in one step, and those of one request more
 
@@ -55,6 +57,7 @@ class NamespaceFigures:
     admitted_bytes_per_s: float
     sealed_tx_per_s: float
     sealed_bytes_per_s: float
+    sealed_share: float  # of the bytes of all namespaces; 0 while none was sealed
 
 
 class Mempool:
@@ -71,6 +74,8 @@ class Mempool:
         one_item = BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES + LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
         batch_bytes = min(chain.parameters.batch_bytes_max, max(bounds.batch_bytes_target, one_item))
         self._room_bytes = batch_bytes - BATCH_OVERHEAD_BYTES
+        self._sealed = Flow()
+        self._window = LaneWindow(bounds.lane_window_bytes)
         self._next_ticket = 1
         self._since_mono_ms = 0.0
         self._last_sealed_mono_ms = -math.inf
@@ -118,13 +123,18 @@ class Mempool:
         return at_mono_ms is not None and at_mono_ms <= now.mono_ms
 
     def next_seal_ms(self, own: OwnLane) -> float | None:
-        """When a batch is due, on the monotonic clock; None: not before another event."""
-        backlog = Backlog(self._admission.byte_count, self._since_mono_ms, self._last_sealed_mono_ms)
+        """When a batch is due, on the monotonic clock; None: not before another event.
+
+        Ask again as soon as batches of the own lane are committed: that is how the lane's window learns of it.
+        """
+        self._window.note_uncommitted(own.uncommitted)
+        waiting_bytes, is_full = self._admission.byte_count, self._window.is_full
+        backlog = Backlog(waiting_bytes, self._since_mono_ms, self._last_sealed_mono_ms, is_full)
         return seal_at_mono_ms(backlog, own, self._batches_max, self._bounds)
 
     def draft(self, now: Now, seq: Seq, prev_digest: Digest, epoch: Epoch) -> Draft | None:
         """Takes the next batch out of the queues, or None when nothing waits."""
-        taken = self._fair_share.drain(self._room_bytes)
+        taken = self._fair_share.drain(min(self._room_bytes, self._window.room_bytes))
         if not taken:
             return None
         draft = make_draft(LanePlace(epoch, self._index, seq, prev_digest), now.wall_ms, taken)
@@ -132,8 +142,10 @@ class Mempool:
             queue = self._queues[entry.namespace]
             queue.sealed_count += entry.item_count
             queue.sealed.note(entry.item_count, entry.byte_count, now.mono_ms)
+            self._sealed.note(entry.item_count, entry.byte_count, now.mono_ms)
             self._admission.note_left(entry.item_count, entry.byte_count)
         self._since_mono_ms = self._last_sealed_mono_ms = now.mono_ms
+        self._window.note_sealed(draft.byte_count)
         return draft
 
     def abandon(self, draft: Draft) -> None:
@@ -159,6 +171,7 @@ class Mempool:
     def figures(self, namespace: NamespaceId, now: Now) -> NamespaceFigures:
         """Of one namespace, which is registered."""
         queue, mono_ms = self._queues[namespace], now.mono_ms
+        sealed_bytes_per_s, of_all = queue.sealed.bytes_per_s(mono_ms), self._sealed.bytes_per_s(mono_ms)
         return NamespaceFigures(
             admitted=queue.admitted_count,
             sealed=queue.sealed_count,
@@ -170,5 +183,6 @@ class Mempool:
             admitted_tx_per_s=queue.admitted.tx_per_s(mono_ms),
             admitted_bytes_per_s=queue.admitted.bytes_per_s(mono_ms),
             sealed_tx_per_s=queue.sealed.tx_per_s(mono_ms),
-            sealed_bytes_per_s=queue.sealed.bytes_per_s(mono_ms),
+            sealed_bytes_per_s=sealed_bytes_per_s,
+            sealed_share=sealed_bytes_per_s / of_all if of_all else 0.0,
         )

@@ -13,7 +13,6 @@ Invariants:
 """
 
 import bisect
-import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,9 +22,8 @@ from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms
 from consensus.numbers import Hash, NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.mempool.errors import Refusal
-from sequencer.mempool.quota import Bucket
-
-_FLOW_MEMORY_MS = 2_000.0
+from sequencer.mempool.flow import Flow
+from sequencer.mempool.quota import NAMESPACE_BURST_MS, Bucket
 
 
 class Ticket(NamedTuple):
@@ -87,35 +85,6 @@ class Run:
         return head
 
 
-class Flow:
-    """Transactions and bytes per second that passed lately, averaged with a memory that halves about every 1.4 s."""
-
-    __slots__ = ("_at_mono_ms", "_bytes", "_tx")
-
-    def __init__(self) -> None:
-        self._tx = 0.0
-        self._bytes = 0.0
-        self._at_mono_ms = 0.0
-
-    def note(self, tx_count: int, byte_count: int, mono_ms: float) -> None:
-        """So much passed at `mono_ms`."""
-        kept = self._kept(mono_ms)
-        self._tx = self._tx * kept + tx_count
-        self._bytes = self._bytes * kept + byte_count
-        self._at_mono_ms = mono_ms
-
-    def tx_per_s(self, mono_ms: float) -> float:
-        """As of `mono_ms`; 0 when nothing ever passed."""
-        return self._tx * self._kept(mono_ms) * 1_000 / _FLOW_MEMORY_MS
-
-    def bytes_per_s(self, mono_ms: float) -> float:
-        """As of `mono_ms`, length prefixes included."""
-        return self._bytes * self._kept(mono_ms) * 1_000 / _FLOW_MEMORY_MS
-
-    def _kept(self, mono_ms: float) -> float:
-        return math.exp(min(0.0, self._at_mono_ms - mono_ms) / _FLOW_MEMORY_MS)
-
-
 class NamespaceQueue:
     """See the module's invariants. `deficit` and `in_turn` belong to `fair_share.py`."""
 
@@ -139,7 +108,7 @@ class NamespaceQueue:
     def __init__(self, namespace: NamespaceId, terms: NamespaceTerms = DEFAULT_TERMS) -> None:
         self.namespace = namespace
         self.terms = terms
-        self.quota = Bucket(terms.bytes_per_s, terms.tx_per_s)
+        self.quota = Bucket(terms.bytes_per_s, terms.tx_per_s, NAMESPACE_BURST_MS)
         self.runs: deque[Run] = deque()
         self.entry_count = 0
         self.byte_count = 0

@@ -7,14 +7,18 @@ Invariants:
 1. A request is let in while the bucket holds anything, and takes all it needs: the bucket may be overdrawn by one
    request, and is closed until that is paid back. So a request costs one look and one taking, however many transactions
    it holds, and one that is larger than the bucket gets through, too.
-2. In any time t at most rate × (t + BURST_MS) and one request are taken.
+2. A bucket holds what comes in its burst time, or BURST_BYTES and BURST_TX if that is more. In any time t at most
+   rate × t, a full bucket and one request are taken.
 3. `wait_ms` is when the bucket opens again if nobody else takes from it.
 4. The table holds at most so many clients; who was silent longest is forgotten first, and starts with a full bucket.
 """
 
 from collections import OrderedDict
 
-BURST_MS = 1_000  # how much a bucket holds: what comes in so long
+NAMESPACE_BURST_MS = 50  # short: what is let in at once stands in the lane before what others send meanwhile
+CLIENT_BURST_MS = 1_000  # a client may be a rollup's only gateway, which sends a second's worth at once
+BURST_BYTES = 64 * 1024  # for quotas so small that so long of them is hardly a request
+BURST_TX = 64
 
 
 class Bucket:
@@ -23,17 +27,19 @@ class Bucket:
     Each is kept as the time at which it would be full again ("theoretical arrival time", ITU-T I.371, GCRA).
     """
 
-    __slots__ = ("_bytes_full_at_ms", "_ms_per_byte", "_ms_per_tx", "_tx_full_at_ms")
+    __slots__ = ("_bytes_full_at_ms", "_bytes_ms", "_ms_per_byte", "_ms_per_tx", "_tx_full_at_ms", "_tx_ms")
 
-    def __init__(self, bytes_per_s: int, tx_per_s: int) -> None:
+    def __init__(self, bytes_per_s: int, tx_per_s: int, burst_ms: float) -> None:
         self._ms_per_byte = 1_000 / bytes_per_s if bytes_per_s else 0.0
         self._ms_per_tx = 1_000 / tx_per_s if tx_per_s else 0.0
+        self._bytes_ms = max(burst_ms, BURST_BYTES * self._ms_per_byte)  # how long an empty bucket takes to be full
+        self._tx_ms = max(burst_ms, BURST_TX * self._ms_per_tx)
         self._bytes_full_at_ms = 0.0
         self._tx_full_at_ms = 0.0
 
     def wait_ms(self, mono_ms: float) -> int:
         """0 while a request is let in, else in how many ms one will be."""
-        missing_ms = max(self._bytes_full_at_ms, self._tx_full_at_ms) - mono_ms - BURST_MS
+        missing_ms = max(self._bytes_full_at_ms - self._bytes_ms, self._tx_full_at_ms - self._tx_ms) - mono_ms
         return 0 if missing_ms < 0 else int(missing_ms) + 1
 
     def take(self, byte_count: int, tx_count: int, mono_ms: float) -> None:
@@ -59,7 +65,7 @@ class ClientQuotas:
         if found is None:
             if len(self._buckets) >= self._clients_max:
                 self._buckets.popitem(last=False)
-            found = self._buckets[client] = Bucket(*self._rates)
+            found = self._buckets[client] = Bucket(*self._rates, CLIENT_BURST_MS)
         else:
             self._buckets.move_to_end(client)
         return found

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consensus import limits
-from sequencer.node.addresses import split_address
+from sequencer.node.addresses import Peer
 
 ENVIRONMENT_PREFIX = "SEQUENCER_"
 ENVIRONMENT_DELIMITER = "__"
@@ -31,29 +31,6 @@ Preset = Literal["default", "lan", "devnet"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Peer(_Section):
-    """Where another validator listens."""
-
-    index: int = Field(ge=0, lt=limits.VALIDATORS_MAX, description="the validator's place in the genesis")
-    address: str = Field(description="host:port; the host is an IP address or a DNS name")
-
-    @field_validator("address")
-    @classmethod
-    def _check_address(cls, value: str) -> str:
-        split_address(value)
-        return value
-
-    @property
-    def host(self) -> str:
-        """IP address or DNS name, without brackets."""
-        return split_address(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        return split_address(self.address)[1]
 
 
 class NodeSection(_Section):
@@ -206,6 +183,12 @@ class MempoolSection(_Section):
     )
     batch_delay_max_ms: int = Field(
         default=40, ge=1, le=10_000, description="longest time a batch is kept open under load"
+    )
+    lane_window_bytes: int = Field(
+        default=8 * _MIB,
+        ge=256 * 1024,
+        le=1024 * _MIB,
+        description="most bytes of own batches on their way to a commit",
     )
     batch_bytes_target: int = Field(
         default=512 * 1024, ge=1024, le=limits.BATCH_BYTES_CEILING, description="a batch of this size is sealed at once"

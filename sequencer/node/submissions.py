@@ -247,6 +247,7 @@ def mempool_bounds(section: MempoolSection) -> MempoolBounds:
         client_tx_per_s=section.client_tx_per_s,
         ttl_ms=round(section.ttl_s * 1_000),
         seen_window_ms=round(section.seen_window_s * 1_000),
+        lane_window_bytes=section.lane_window_bytes,
         batch_delay_min_ms=section.batch_delay_min_ms,
         batch_delay_max_ms=section.batch_delay_max_ms,
     )

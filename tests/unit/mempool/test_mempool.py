@@ -129,29 +129,32 @@ def test_a_namespaces_quota_is_charged_once_for_a_request_and_says_when_to_come_
     pool = mempool(chain_with(tx_per_s=1_000))
     assert pool.submit(1, Items.of([n.to_bytes(4, "big") for n in range(1_500)]), at(0)).admitted_count == 1_500
     refused = pool.submit(1, Items.of([b"a", b""]), at(0))
-    assert refused.whole == RefusedWhole(Refusal.QUOTA, 501)
+    assert refused.whole == RefusedWhole(Refusal.QUOTA, 1_437)  # all but a burst of 64 is overdrawn
     assert (refused.admitted, refused.refused) == ((), ())
     assert pool.submit(2, Items.of([b"a"]), at(0)).admitted
-    assert pool.submit(1, Items.of([b"a"]), at(500)).whole == RefusedWhole(Refusal.QUOTA, 1)
-    assert pool.submit(1, Items.of([b"a"]), at(501)).admitted
-    assert pool.figures(FIRST, at(501)).refused == {Refusal.QUOTA: 3}
+    assert pool.submit(1, Items.of([b"a"]), at(1_436)).whole == RefusedWhole(Refusal.QUOTA, 1)
+    assert pool.submit(1, Items.of([b"a"]), at(1_437)).admitted
+    assert pool.figures(FIRST, at(1_437)).refused == {Refusal.QUOTA: 3}
 
 
 def test_what_is_not_admitted_is_not_charged_to_the_namespace() -> None:
     pool = mempool(chain_with(bytes_per_s=1_000))
-    pool.submit(1, Items.of([bytes(500)]), at(0), "client")
+    pool.submit(1, Items.of([bytes(50_000)]), at(0), "client")
     for _ in range(10):
-        assert reasons(pool.submit(1, Items.of([bytes(500), b""]), at(0))) == [(0, Refusal.KNOWN), (1, Refusal.EMPTY)]
+        assert reasons(pool.submit(1, Items.of([bytes(50_000), b""]), at(0))) == [
+            (0, Refusal.KNOWN),
+            (1, Refusal.EMPTY),
+        ]
 
 
 def test_a_client_has_a_quota_over_all_namespaces_and_pays_for_what_is_known() -> None:
-    pool = mempool(client_bytes_per_s=1_000)
-    pool.submit(1, Items.of([bytes(500)]), at(0), "one")
-    assert reasons(pool.submit(1, Items.of([bytes(500)]), at(0), "one")) == [(0, Refusal.KNOWN)]
-    assert pool.submit(2, Items.of([b"a"]), at(0), "one").whole == RefusedWhole(Refusal.CLIENT_QUOTA, 9)
+    pool = mempool(client_bytes_per_s=70_000)
+    pool.submit(1, Items.of([bytes(34_996)]), at(0), "one")
+    assert reasons(pool.submit(1, Items.of([bytes(34_996)]), at(0), "one")) == [(0, Refusal.KNOWN)]
+    assert pool.submit(2, Items.of([b"a"]), at(0), "one").whole == RefusedWhole(Refusal.CLIENT_QUOTA, 1)
     assert pool.submit(2, Items.of([b"a"]), at(0), "two").admitted
     assert pool.submit(2, Items.of([b"b"]), at(0)).admitted
-    assert pool.submit(2, Items.of([b"c"]), at(9), "one").admitted
+    assert pool.submit(2, Items.of([b"c"]), at(1), "one").admitted
 
 
 def test_clients_are_remembered_up_to_a_bound() -> None:
