@@ -34,6 +34,7 @@ from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
 from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
+from sequencer.client.namespace_views import NamespaceView, namespace_view_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.submission import SubmitOutcome, outcome_from_json
@@ -42,11 +43,9 @@ from sequencer.client.verify import verify_attestation, verify_proof, verify_rec
 from sequencer.client.views import (
     BlockName,
     BlockView,
-    NamespaceView,
     PeerView,
     SyncStatus,
     block_from_json,
-    namespace_view_from_json,
     peer_from_json,
     sync_status_from_json,
 )

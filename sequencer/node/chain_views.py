@@ -15,15 +15,16 @@ from typing import Literal
 import trio
 
 from consensus.encoding import decode_whole
-from consensus.genesis import Genesis
+from consensus.genesis import Genesis, Namespace
 from consensus.numbers import GENESIS_EPOCH, GENESIS_HEIGHT, Height, NamespaceId, NamespaceIndex
 from consensus.replica.replica import Replica
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.tip import Tip
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status
-from sequencer.client.views import BlockName, BlockView, NamespaceEntry, NamespaceView
+from sequencer.client.views import BlockName, BlockView, NamespaceEntry
 from sequencer.client.wire import NamespaceProof
 from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace
 from sequencer.execution.namespaces import NamespaceHeads, leaves_at
@@ -169,16 +170,17 @@ class ChainViews:
     def _namespace_views(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """In a thread: three reads for each."""
         found = [namespace for namespace in self._chain.namespaces if namespace.id >= from_id][:count]
-        return [self._namespace_view(namespace.id, namespace.name) for namespace in found]
+        return [self._namespace_view(namespace) for namespace in found]
 
-    def _namespace_view(self, namespace: NamespaceId, name: str) -> NamespaceView:
+    def _namespace_view(self, registered: Namespace) -> NamespaceView:
         """Of a node that began at a checkpoint after the namespace's newest block, without that block's height."""
+        namespace, name, terms = registered.id, registered.name, registered.terms
         head = self._heads().head(namespace)
         if head is None:
-            return NamespaceView(namespace, name, None, None, None)
+            return NamespaceView(namespace, name, None, None, None, terms)
         encoded = self._blocks.load_namespace_block(namespace, head.index)
         height = decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
-        return NamespaceView(namespace, name, head.index, height, head.hash)
+        return NamespaceView(namespace, name, head.index, height, head.hash, terms)
 
     async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int

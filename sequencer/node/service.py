@@ -9,7 +9,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import trio
@@ -36,9 +36,10 @@ from p2p.identity import peer_id_of
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
 from sequencer.node.catching_up import CatchingUp, Place, follow_catching_up
 from sequencer.node.chain_views import ChainViews
@@ -187,8 +188,9 @@ class NodeService:
         return self._chain.validator_set if epoch == GENESIS_EPOCH else None
 
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
-        """See `ChainViews.namespaces`."""
-        return await self._views.namespaces(from_id, count)
+        """See `ChainViews.namespaces`, and `Submissions.load`."""
+        views = await self._views.namespaces(from_id, count)
+        return [replace(view, load=self._submissions.load(view)) for view in views]
 
     def peers(self) -> Sequence[PeerView]:
         """The other validators and their links."""

@@ -22,6 +22,7 @@ from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, Seq, ValidatorIn
 from consensus.signing import NodeKey
 from consensus.vocabulary.batch import KIND_OPEN, Items, transaction_id
 from consensus.vocabulary.receipt import Receipt
+from sequencer.client.namespace_views import NamespaceLoad, NamespaceView
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.mempool.admission import Submission
 from sequencer.mempool.bounds import MempoolBounds
@@ -91,6 +92,27 @@ class Submissions:
     def has_expired(self, tx_hash: Hash) -> bool:
         """Whether a transaction expired here lately."""
         return tx_hash in self._expired
+
+    def load(self, namespace: NamespaceView) -> NamespaceLoad:
+        """What goes on in a registered namespace here."""
+        figures = self.mempool.figures(namespace.id, read_now())
+        used = max(
+            figures.admitted_tx_per_s / namespace.terms.tx_per_s,
+            figures.admitted_bytes_per_s / namespace.terms.bytes_per_s,
+        )
+        return NamespaceLoad(
+            queued_tx=figures.waiting_count,
+            queued_bytes=figures.waiting_bytes,
+            oldest_waiting_ms=round(figures.oldest_age_ms),
+            admitted_tx_per_s=round(figures.admitted_tx_per_s),
+            admitted_bytes_per_s=round(figures.admitted_bytes_per_s),
+            sealed_tx_per_s=round(figures.sealed_tx_per_s),
+            sealed_bytes_per_s=round(figures.sealed_bytes_per_s),
+            quota_used_permille=round(1_000 * used),
+            sealed_share_permille=round(1_000 * figures.sealed_share),
+            expired=figures.expired,
+            refused={reason.value: count for reason, count in figures.refused.items()},
+        )
 
     def wake(self) -> None:
         """Something changed that may make a batch due: an admission, a commit of own batches."""

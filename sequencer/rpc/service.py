@@ -21,10 +21,11 @@ from consensus.vocabulary.batch import Items
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
 
 __all__ = ["NamespaceBlockPart", "Service"]

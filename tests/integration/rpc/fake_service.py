@@ -28,13 +28,16 @@ from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceLoad, NamespaceView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import DeliveredBlock, DeliveredRun, NamespaceProof
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.service import NamespaceBlockPart
 from tests.committee import GENESIS_MS, Committee
+
+LOAD = NamespaceLoad(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, {"quota": 11})
 
 
 class FakeService:
@@ -191,7 +194,7 @@ class FakeService:
 
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         found = [
-            NamespaceView(namespace.id, namespace.name, None, None, None)
+            NamespaceView(namespace.id, namespace.name, None, None, None, namespace.terms, LOAD)
             for namespace in self.chain.namespaces
             if namespace.id >= from_id
         ]

@@ -11,6 +11,7 @@ from sequencer.client import views, wire
 from sequencer.client.chain_view import CheckpointView, chain_to_json, checkpoint_to_json, validators_to_json
 from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.l1_views import l1_batch_to_json
+from sequencer.client.namespace_views import NamespaceView, namespace_view_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.reasons import REASONS
 from sequencer.client.status import Status, TransactionStatus, status_to_json
@@ -20,7 +21,7 @@ from sequencer.rpc.reference import rpc_page
 from sequencer.rpc.schemas import SCHEMAS
 from tests.chain_run import ChainRun
 from tests.committee import FIRST, Committee, Segment
-from tests.integration.rpc.fake_service import FakeService, block_view, l1_batch_view
+from tests.integration.rpc.fake_service import LOAD, FakeService, block_view, l1_batch_view
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "rpc.md"
 
@@ -70,7 +71,7 @@ def answers() -> dict[str, object]:
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
         "Checkpoint": checkpoint_to_json(CheckpointView(Height(7), BlockId(ZERO_HASH), b"data")),
         "Chain": chain_to_json(committee.chain),
-        "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
+        "Namespace": namespace_view_to_json(NamespaceView(FIRST, "first", None, None, None, load=LOAD)),
         "L1Batch": l1_batch_to_json(l1_batch_view(1)),
         "Evidence": evidence_to_json(EvidenceView(Offence(3, ValidatorIndex(1), 7), b"proof")),
         "Peer": views.peer_to_json(service.peers()[1]),
@@ -88,6 +89,10 @@ def assert_matches(value: object, schema: dict, where: str) -> None:
         assert_matches(value, SCHEMAS[schema["$ref"].rpartition("/")[2]], where)
     elif "oneOf" in schema:
         assert any(_matches(value, choice, where) for choice in schema["oneOf"]), (where, value)
+    elif "additionalProperties" in schema:  # any names, values of one kind
+        assert isinstance(value, dict), where
+        for name, entry in value.items():
+            assert_matches(entry, schema["additionalProperties"], f"{where}.{name}")
     elif schema["type"] == "object":
         assert isinstance(value, dict), where
         assert list(value) == schema["required"] == list(schema["properties"]), where
