@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +73,10 @@ class Network:
 
 
 @contextmanager
-def devnet(home: Path, validators: int) -> Iterator[subprocess.Popen[bytes]]:
+def devnet(home: Path, validators: int, options: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """`sequencer devnet` on free ports, indexed as validators are outside of a devnet; stopped at the end."""
     command = [sys.executable, "-m", "sequencer.cli", "devnet", "--l1", "none", "--home", str(home)]
-    command += ["--validators", str(validators), "--base-port", "0"]
+    command += ["--validators", str(validators), "--base-port", "0", *options]
     log = (home.parent / "devnet.log").open("wb")
     environment = os.environ | {"SEQUENCER_NODE__TX_INDEX": "own"}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
