@@ -14,8 +14,8 @@ Invariants:
    next namespace always finds some.
 4. The window remembers a hash for at least half its time and at most all of it, unless more than its count of hashes
    arrive: then for a shorter time.
-5. A namespace's quota is charged with what was admitted, a client's also with what was known: to find that out costs as
-   much as to admit it.
+5. A namespace's quota is charged with what was admitted, a client's with all of a request but what found no room: to
+   refuse a transaction for what it is costs as much as to admit it.
 """
 
 import hashlib
@@ -146,12 +146,12 @@ class Admission:
             return Submission.refused_whole(ticket.id, whole.reason, whole.retry_after_ms)
         self.seen.advance(mono_ms)
         bytes_before = self.byte_count
-        submission, known_bytes = self._admit_items(queue, ticket, items)
+        submission, full_bytes = self._admit_items(queue, ticket, items)
         taken_bytes = self.byte_count - bytes_before
         queue.quota.take(taken_bytes, submission.admitted_count, mono_ms)
         if sender is not None:
-            known_count = sum(item.reason is Refusal.KNOWN for item in submission.refused)
-            sender.take(taken_bytes + known_bytes, submission.admitted_count + known_count, mono_ms)
+            full_count = sum(item.reason is Refusal.FULL for item in submission.refused)
+            sender.take(len(items.framed) - full_bytes, len(items) - full_count, mono_ms)
         queue.admitted.note(submission.admitted_count, taken_bytes, mono_ms)
         queue.admitted_count += submission.admitted_count
         queue.refused_counts.update(item.reason for item in submission.refused)
@@ -173,7 +173,7 @@ class Admission:
         return None
 
     def _admit_items(self, queue: NamespaceQueue, ticket: Ticket, items: Items) -> tuple[Submission, int]:
-        """One by one; also the bytes of what was known."""
+        """One by one; also the bytes from the first on that found no room."""
         hashes: list[Hash | None] = []
         refused: list[Refused] = []
         too_many: list[int] = []  # numbers that found the queue full
@@ -185,7 +185,7 @@ class Admission:
             hashlib.sha256,
         )
         size_max = LENGTH_PREFIX_BYTES + self._tx_bytes_max
-        taken_bytes = taken_count = known_bytes = begin = 0
+        taken_bytes = taken_count = full_bytes = begin = 0
         for number, end in enumerate(items.ends):
             size, start, begin = end - begin, begin + LENGTH_PREFIX_BYTES, end
             tx_id: Hash | None = None
@@ -200,19 +200,18 @@ class Admission:
                     taken_bytes += size
                     taken_count += 1
                 else:
-                    known_bytes += size
                     refused.append(Refused(number, Refusal.KNOWN, hash=tx_id))
             hashes.append(tx_id)
         self.note_left(-taken_count, -taken_bytes)
         if too_many:
-            left_bytes = len(framed) - items.begin(too_many[0])
-            wait_ms = self._retry_after_ms(queue, left_bytes, ticket.received.mono_ms)
+            full_bytes = len(framed) - items.begin(too_many[0])
+            wait_ms = self._retry_after_ms(queue, full_bytes, ticket.received.mono_ms)
             refused.extend(Refused(number, Refusal.FULL, retry_after_ms=wait_ms) for number in too_many)
             refused.sort(key=lambda item: item.number)
         for first, end in _gaps_between([item.number for item in refused], len(items)):
             queue.append(Run(ticket, first, items.part(first, end), cast("list[Hash]", hashes[first:end])))
         admitted_bytes = taken_bytes - LENGTH_PREFIX_BYTES * taken_count
-        return Submission(ticket.id, hashes, taken_count, admitted_bytes, tuple(refused)), known_bytes
+        return Submission(ticket.id, hashes, taken_count, admitted_bytes, tuple(refused)), full_bytes
 
     def _room(self, queue: NamespaceQueue) -> tuple[int, int]:
         """Bytes and entries that `queue` may still take; see invariant 3."""

@@ -1,4 +1,4 @@
-"""Deficit round-robin by bytes between namespaces (Shreedhar and Varghese, 1996).
+"""Deficit round-robin by bytes between namespaces (Shreedhar and Varghese, 1996); tiny transactions count for more.
 
 Responsible for: which namespace's transactions fill the next batch.
 Refuses to do: reorder within a namespace.
@@ -96,15 +96,15 @@ class FairShare:
 
     def _serve(self, queue: NamespaceQueue, room_bytes: int, taken: dict[NamespaceId, list[Run]]) -> tuple[int, bool]:
         """Spends the queue's deficit; returns the room left, and whether the batch is full."""
-        while queue.runs and (size := queue.head_size()) <= queue.deficit:
+        while queue.runs and (cost := queue.head_cost_bytes()) <= queue.deficit:
             runs = taken.get(queue.namespace)
             overhead_bytes = self._segment_overhead_bytes if runs is None else 0
-            if size + overhead_bytes > room_bytes or (runs is None and len(taken) >= limits.BATCH_SEGMENTS_MAX):
+            if cost + overhead_bytes > room_bytes or (runs is None and len(taken) >= limits.BATCH_SEGMENTS_MAX):
                 return room_bytes, True
             if runs is None:
                 runs = taken[queue.namespace] = []
             run = queue.take(min(queue.deficit, room_bytes - overhead_bytes))
             runs.append(run)
-            queue.deficit -= run.byte_count
-            room_bytes -= overhead_bytes + run.byte_count
+            queue.deficit -= run.cost_bytes
+            room_bytes -= overhead_bytes + run.cost_bytes
         return room_bytes, False

@@ -25,6 +25,10 @@ from sequencer.mempool.errors import Refusal
 from sequencer.mempool.flow import Flow
 from sequencer.mempool.quota import NAMESPACE_BURST_MS, Bucket
 
+# Hash, receipt and place cost a transaction so much, however short it is. So a batch of 512 KiB has 8,192 at most, and a
+# flood of tiny ones takes no more of the processor than of the batches.
+TX_COST_BYTES_LEAST = 64
+
 
 class Ticket(NamedTuple):
     """One request."""
@@ -69,14 +73,20 @@ class Run:
         """How many those are."""
         return len(self._items.framed) - self._items.begin(self._taken)
 
-    def head_size(self) -> int:
-        """Segment bytes of the first."""
-        return self._items.ends[self._taken] - self._items.begin(self._taken)
+    @property
+    def cost_bytes(self) -> int:
+        """What it costs of a share and of a batch: its bytes, but no less than TX_COST_BYTES_LEAST a transaction."""
+        return max(self.byte_count, TX_COST_BYTES_LEAST * len(self))
 
-    def split(self, bytes_max: int) -> "Run":
-        """Takes off as many as fit into so many segment bytes: at least the first, and not all."""
+    def head_cost_bytes(self) -> int:
+        """That of the first."""
+        return max(TX_COST_BYTES_LEAST, self._items.ends[self._taken] - self._items.begin(self._taken))
+
+    def split(self, cost_max: int) -> "Run":
+        """Takes off as many as cost so much together: at least the first, and not all."""
         items, taken = self._items, self._taken
-        end = bisect.bisect_right(items.ends, items.begin(taken) + bytes_max, taken)
+        end = bisect.bisect_right(items.ends, items.begin(taken) + cost_max, taken)
+        end = min(end, taken + cost_max // TX_COST_BYTES_LEAST)
         head = Run(self.ticket, self.number, items.part(taken, end), self._hashes[taken:end])
         self._taken = end
         if items.begin(end) > len(items.framed) // 2:
@@ -127,17 +137,17 @@ class NamespaceQueue:
         self.entry_count += len(run)
         self.byte_count += run.byte_count
 
-    def head_size(self) -> int:
-        """Segment bytes of the oldest transaction; there is one."""
-        return self.runs[0].head_size()
+    def head_cost_bytes(self) -> int:
+        """What the oldest transaction costs; there is one."""
+        return self.runs[0].head_cost_bytes()
 
-    def take(self, bytes_max: int) -> Run:
-        """Removes as many of the oldest run as fit; the oldest transaction does."""
+    def take(self, cost_max: int) -> Run:
+        """Removes as many of the oldest run as cost so much at most; the oldest transaction does."""
         run = self.runs[0]
-        if run.byte_count <= bytes_max:
+        if run.cost_bytes <= cost_max:
             self.runs.popleft()
         else:
-            run = run.split(bytes_max)
+            run = run.split(cost_max)
         self._note_left(run)
         return run
 

@@ -12,7 +12,7 @@ from sequencer.mempool.draft import SEGMENT_OVERHEAD_BYTES
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.fair_share import QUANTUM_BYTES_MIN, FairShare, Round
 from sequencer.mempool.mempool import Mempool
-from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
+from sequencer.mempool.queues import TX_COST_BYTES_LEAST, NamespaceQueue, Run, Ticket
 from tests.committee import Committee
 
 NAMESPACES = (1, 2, 3, 4)
@@ -157,11 +157,13 @@ def test_a_namespace_that_waits_gets_its_share_within_one_round(shares, sizes, r
             refill(queue, size, 3 * room_bytes)
             share.enter(queue)
         for namespace, runs in share.drain(room_bytes).items():
-            given_bytes[namespace] += segment_bytes(runs)
+            given_bytes[namespace] += sum(run.cost_bytes for run in runs)
         total = sum(given_bytes)
         for place, permille in enumerate(shares):
             owed = total * permille / 1_000
-            assert given_bytes[place] >= owed - turns.byte_count - 2 * (LENGTH_PREFIX_BYTES + max(sizes))
+            assert given_bytes[place] >= owed - turns.byte_count - 2 * max(
+                TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + max(sizes)
+            )
     rounds = sum(given_bytes) // (turns.byte_count + len(shares) * max(sizes))
     assert all(count > 0 for count in given_bytes) or rounds < 2
 
@@ -196,9 +198,11 @@ def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, bat
         taken = share.drain(room_bytes)
         assert sum(SEGMENT_OVERHEAD_BYTES + segment_bytes(items) for items in taken.values()) <= room_bytes
         for place in range(len(sizes)):
-            given_bytes[place] += segment_bytes(taken.get(NamespaceId(place), []))
+            given_bytes[place] += sum(run.cost_bytes for run in taken.get(NamespaceId(place), []))
         quantum = max(QUANTUM_BYTES_MIN, room_bytes // len(sizes))
-        assert max(given_bytes) - min(given_bytes) <= quantum + 2 * (LENGTH_PREFIX_BYTES + max(sizes))
+        assert max(given_bytes) - min(given_bytes) <= quantum + 2 * max(
+            TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + max(sizes)
+        )
 
 
 def segment_bytes(runs: list[Run]) -> int:

@@ -14,7 +14,7 @@ from sequencer.mempool.admission import RefusedWhole
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.mempool import EXPIRED_STEP_MAX, Mempool
-from sequencer.mempool.queues import Run, Ticket
+from sequencer.mempool.queues import TX_COST_BYTES_LEAST, Run, Ticket
 from sequencer.mempool.seal import OwnLane
 from tests.committee import Committee
 
@@ -157,6 +157,16 @@ def test_a_client_has_a_quota_over_all_namespaces_and_pays_for_what_is_known() -
     assert pool.submit(2, Items.of([b"c"]), at(1), "one").admitted
 
 
+def test_a_client_pays_for_what_is_refused_for_what_it_is() -> None:
+    pool = mempool(client_bytes_per_s=70_000)
+    too_long = bytes(CHAIN.parameters.tx_bytes_max + 1)
+    assert reasons(pool.submit(1, Items.of([too_long, too_long]), at(0), "one")) == [
+        (0, Refusal.OVERSIZED),
+        (1, Refusal.OVERSIZED),
+    ]
+    assert pool.submit(1, Items.of([b"a"]), at(0), "one").whole == RefusedWhole(Refusal.CLIENT_QUOTA, 873)
+
+
 def test_clients_are_remembered_up_to_a_bound() -> None:
     pool = mempool(clients_max=3)
     for number in range(100):
@@ -192,14 +202,32 @@ def test_the_window_is_bounded_by_count() -> None:
     assert len(pool._admission.seen) <= 10
 
 
+def test_a_flood_of_tiny_transactions_is_bounded_in_number_and_leaves_others_their_share() -> None:
+    pool = mempool()
+    for request in range(8):
+        pool.submit(1, Items.of([(request * 4_096 + n).to_bytes(3, "big") for n in range(4_096)]), at(0))
+    other = pool.submit(2, Items.of([bytes([n]) * 500 for n in range(200)]), at(0))
+    made = draft(pool, at(0))
+    assert made is not None
+    counts = {entry.namespace: entry.item_count for entry in made.header.segments}
+    assert counts[NamespaceId(2)] == len(other.admitted)
+    assert sum(counts.values()) <= MempoolBounds().batch_bytes_target // TX_COST_BYTES_LEAST
+    assert counts[FIRST] > 4_000
+    left = pool.waiting_count
+    while made := draft(pool, at(0)):
+        assert len(made.hashes()) <= MempoolBounds().batch_bytes_target // TX_COST_BYTES_LEAST
+        left -= len(made.hashes())
+    assert left == 0
+
+
 def test_a_run_holds_at_most_twice_what_waits_of_it() -> None:
-    items = Items.of([bytes([number]) * (1 + number % 7) for number in range(200)])
+    items = Items.of([bytes([number]) * (1 + 30 * number % 97) for number in range(200)])
     hashes = [transaction_id(FIRST, KIND_OPEN, item) for item in items]
     run, taken = Run(Ticket(1, at(0)), 0, items, hashes), []
-    while run.byte_count > 30:
-        head = run.split(30)
+    while run.cost_bytes > 250:
+        head = run.split(250)
         taken += [(head.number + place, tx_id) for place, tx_id in enumerate(head.hashes)]
-        assert head.byte_count <= 30
+        assert head.cost_bytes <= 250
         assert len(run._items.framed) <= 2 * run.byte_count + 1
     taken += [(run.number + place, tx_id) for place, tx_id in enumerate(run.hashes)]
     assert taken == list(enumerate(hashes))
