@@ -6,14 +6,15 @@ Refuses to do: parse or encode.
 Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
    wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
-   holds at most as many places for transactions as it leaves to all others: a flood never takes the last ones.
+   holds at most as many places for transactions as it leaves to all others, a client as many for calls: a flood never
+   takes the last ones.
 2. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self, TypeVar
 
@@ -43,7 +44,7 @@ class Context:
         self.options = options
         self.metrics = metrics
         self.client = UNKNOWN
-        self._calls_waiting = Places(WAITING_CALLS_MAX)
+        self._calls_waiting = FairPlaces(WAITING_CALLS_MAX)
         self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX)
         self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
 
@@ -71,47 +72,29 @@ class Context:
 
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""
-        return self._calls_waiting.taken(1)
-
-
-class Places:
-    """A bounded number of places that are taken and given back."""
-
-    def __init__(self, places_max: int) -> None:
-        self._left = places_max
-
-    @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Holds `count` places. Raises `RequestRefused("overloaded")` if fewer are left."""
-        if count > self._left:
-            raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
-        self._left -= count
-        try:
-            yield
-        finally:
-            self._left += count
+        return self._calls_waiting.taken(self.client, 1)
 
 
 class FairPlaces:
-    """Places for several namespaces: each takes at most half of what the others leave free."""
+    """A bounded number of places that are taken and given back: each owner has at most half of what others leave."""
 
     def __init__(self, places_max: int) -> None:
         self._places_max = places_max
-        self._taken: Counter[NamespaceId] = Counter()  # of registered namespaces that hold any
+        self._taken: Counter[Hashable] = Counter()  # of those that hold any
         self._total = 0
 
     @contextmanager
-    def taken(self, namespace: NamespaceId, count: int) -> Iterator[None]:
-        """Holds `count` places. Raises `RequestRefused("overloaded")` if the namespace may not have so many more."""
-        own = self._taken[namespace]
+    def taken(self, owner: Hashable, count: int) -> Iterator[None]:
+        """Holds `count` places. Raises `RequestRefused("overloaded")` if the owner may not have so many more."""
+        own = self._taken[owner]
         if own + count > (self._places_max - (self._total - own)) // 2:
             raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
-        self._taken[namespace] += count
+        self._taken[owner] += count
         self._total += count
         try:
             yield
         finally:
             self._total -= count
-            self._taken[namespace] -= count
-            if not self._taken[namespace]:
-                del self._taken[namespace]
+            self._taken[owner] -= count
+            if not self._taken[owner]:
+                del self._taken[owner]

@@ -4,11 +4,9 @@ import pytest
 
 from consensus.vocabulary.batch import KIND_OPEN, frame_items, transaction_id
 from sequencer.client.submission import decode_outcome, outcome_from_json
-from sequencer.rpc.context import FairPlaces
-from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import RpcOptions
 from sequencer.telemetry import table
-from tests.committee import FIRST, SECOND
+from tests.committee import FIRST
 
 PATH = "/v1/namespaces/1001/transactions"
 BINARY = {"content-type": "application/octet-stream"}
@@ -115,17 +113,6 @@ async def test_the_service_is_told_who_asks(http, call, service):
     await call("seq_sendTransaction", {"namespace": 1001, "data": "0x62"})
     await http.post("/", json=[{"jsonrpc": "2.0", "id": 1, "method": "seq_sendTransaction", "params": [1001, "0x63"]}])
     assert service.clients == ["127.0.0.1"] * 3
-
-
-def test_one_namespace_cannot_take_every_place():
-    places = FairPlaces(100)
-    with places.taken(FIRST, 50), pytest.raises(RequestRefused), places.taken(FIRST, 1):
-        pass
-    with places.taken(FIRST, 50), places.taken(SECOND, 25), pytest.raises(RequestRefused), places.taken(FIRST, 1):
-        pass
-    with places.taken(FIRST, 50):
-        pass
-    assert places._taken == {}
 
 
 class TestLargest:
