@@ -25,8 +25,8 @@ from sequencer.mempool.errors import Refusal
 from sequencer.mempool.flow import Flow
 from sequencer.mempool.quota import NAMESPACE_BURST_MS, Bucket
 
-# Hash, receipt and place cost a transaction so much, however short it is. So a batch of 512 KiB has 8,192 at most, and a
-# flood of tiny ones takes no more of the processor than of the batches.
+# Hash, receipt and place cost a transaction so much, however short it is. So a batch of 512 KiB has 8,192 at most, and
+# a flood of tiny ones takes no more of the processor than of the batches.
 TX_COST_BYTES_LEAST = 64
 
 
