@@ -4,7 +4,8 @@ Responsible for: stepping the core, its timers, saving before sending, and servi
 Refuses to do: decide anything about the protocol.
 
 Invariants:
-1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
+1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`). A
+   `Confirm` tells what others have signed, promises nothing of ours, and is told at once.
 2. A commit is told to execution only after its puts are synced.
 3. At most FETCHES_MAX walks are under way at once.
 4. A peer that was late has twice the time with its next page, up to FETCH_TIMEOUT_MAX_MS, until it is in time again: a
@@ -220,7 +221,7 @@ class ConsensusDriver:
             case Confirm():
                 self._metrics.set(table.CONSENSUS_HEIGHT, effect.tip.header.height, "ordered")
                 self._metrics.add(table.CONSENSUS_QCS)
-                self._outbox.post(lambda: self._listener.confirmed(effect))
+                self._listener.confirmed(effect)  # at once: a QC is others' word and needs nothing of our disk
             case Commit():
                 self._commit(effect)
             case PeerFault():

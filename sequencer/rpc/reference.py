@@ -110,6 +110,8 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _shape(name: str, schema: Any) -> str:
+    if "properties" not in schema:
+        return f"\n### {name}\n\n{_type(schema)}\n"
     rows = [f"| `{field}` | {_type(of)} |\n" for field, of in schema["properties"].items()]
     return f"\n### {name}\n\n| field | type |\n|---|---|\n" + "".join(rows)
 
