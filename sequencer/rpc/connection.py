@@ -124,6 +124,7 @@ class Connection:
         self._is_idle = True
         self._is_cut = False
         self._silence_seconds_max = math.inf
+        self._receiving = trio.CancelScope()
         self._send_lock = trio.Lock()
 
     def end(self) -> None:
@@ -138,6 +139,7 @@ class Connection:
     def become_web_socket(self, silence_seconds_max: float) -> None:
         """From now on the client is to send something, if only pongs, before so many seconds have passed."""
         self._silence_seconds_max = silence_seconds_max
+        self._receiving.deadline = trio.current_time() + silence_seconds_max
 
     async def run(self) -> None:
         """Never raises, apart from cancellation."""
@@ -170,9 +172,11 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             try:
-                with trio.fail_after(self._silence_seconds_max):
+                with trio.CancelScope(deadline=trio.current_time() + self._silence_seconds_max) as self._receiving:
                     data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                if self._receiving.cancelled_caught:
+                    return
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             if not data:
                 return

@@ -166,21 +166,32 @@ class Session:
         self.metrics.add(table.RPC_SUBSCRIPTIONS_ENDED, 1, reason)
 
     async def _run(self, subscription: Subscription) -> None:
+        failures: list[RequestRefused] = []
         with subscription.scope:
-            try:
-                await subscription.wanted.follow(subscription)
-            except FellBehind:
-                await self._fail(subscription, RequestRefused("subscriber_too_slow"))
-                await self.close(POLICY_VIOLATION, "subscriber_too_slow")
-            except RequestRefused as refused:
-                await self._fail(subscription, refused)
-            except Exception as error:
-                if find_fatal(error) is not None:
-                    raise
-                _log.exception("subscription_failed", kind=subscription.wanted.kind.value)
-                await self._fail(subscription, RequestRefused("internal"))
+            failures.append(await self._follow(subscription))
+        if not failures or subscription.id not in self._subscriptions:  # unsubscribed
+            return
+        (refused,) = failures
+        self._forget(subscription, refused.reason)
+        await self._tell(subscription, refused)
+        if refused.reason == "subscriber_too_slow":
+            await self.close(POLICY_VIOLATION, refused.reason)
 
-    async def _fail(self, subscription: Subscription, refused: RequestRefused) -> None:
+    async def _follow(self, subscription: Subscription) -> RequestRefused:
+        """Runs it until it fails; why it did."""
+        try:
+            await subscription.wanted.follow(subscription)
+        except FellBehind:
+            return RequestRefused("subscriber_too_slow")
+        except RequestRefused as refused:
+            return refused
+        except Exception as error:
+            if find_fatal(error) is not None:
+                raise
+            _log.exception("subscription_failed", kind=subscription.wanted.kind.value)
+        return RequestRefused("internal")
+
+    async def _tell(self, subscription: Subscription, refused: RequestRefused) -> None:
         """Tells the client why a subscription ends, and where to go on."""
         error = error_object(refused)
         data = error["data"]
@@ -191,7 +202,6 @@ class Session:
             await self.send_in_turn(
                 msgspec.json.encode({"jsonrpc": "2.0", "method": "seq_subscription", "params": params}).decode()
             )
-        self._forget(subscription, refused.reason)
 
 
 class Caller:

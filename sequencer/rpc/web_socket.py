@@ -94,10 +94,10 @@ class WebSocketDoor:
 
         try:
             await session.run(read)
-        except trio.Cancelled:
-            with trio.CancelScope(deadline=trio.current_time() + CLOSE_SECONDS_MAX, shield=True):
-                await send({"type": "websocket.close", "code": GOING_AWAY, "reason": "stopping"})
-            raise
+        finally:
+            if not session.gone.is_set():
+                with trio.CancelScope(deadline=trio.current_time() + CLOSE_SECONDS_MAX, shield=True):
+                    await send({"type": "websocket.close", "code": GOING_AWAY, "reason": "stopping"})
 
     async def _read(self, receive: Receive, session: Session, nursery: trio.Nursery) -> None:
         pace, places = Pace(MESSAGES_PER_SECOND), trio.Semaphore(CALLS_AT_ONCE_MAX)
