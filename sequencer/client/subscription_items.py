@@ -35,13 +35,15 @@ HEAD_STATUSES = (Status.ORDERED, Status.FINAL)
 NamespaceItem = NamespaceBlockPart | NamespaceProof
 
 
-def namespace_item_from_json(value: object, chain: Genesis) -> NamespaceItem:
-    """An item of a namespace subscription."""
+def namespace_item_from_json(value: object, chain: Genesis | None) -> NamespaceItem:
+    """An item of a namespace subscription; without a chain a block, since no proof was asked for."""
     fields = Fields(value, "item")
     if (fields["block"] is None) == (fields["proof"] is None):
         raise MalformedAnswer("an item is a block or a proof")
     if fields["block"] is not None:
         return part_from_json(fields["block"])
+    if chain is None:
+        raise MalformedAnswer("a proof that was not asked for")
     return proof_from_json(fields["proof"], chain)
 
 
