@@ -81,11 +81,13 @@ class GrowingChain:
         self._ts_ms += ATTEST_MS if attested else 1
         self.run.block(self._ts_ms, self.run.data(0, *items) if items else None)
         self.service.delivered[FIRST] = [self.run.delivered(index) for index in range(len(self.run.executed[FIRST]))]
+        height = self.run.state.height
+        self.service.heights = (height, height, height, Height(max(self.run.attestations, default=0)), height)
         assert self.service.listener is not None
-        self.service.listener.note_executed(Height(self.run.state.height))
-        for height in set(self.run.attestations) - attested_before:
-            self.service.proofs.append(self.run.proof(height))
-            self.service.listener.note_attested(Height(height))
+        self.service.listener.note_executed(height)
+        for attested_height in set(self.run.attestations) - attested_before:
+            self.service.proofs.append(self.run.proof(attested_height))
+            self.service.listener.note_attested(Height(attested_height))
 
 
 async def until(condition: Callable[[], object]) -> None:
