@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import trio
 
-WOKEN_AT_ONCE = 8
+WOKEN_AT_ONCE = 4
 
 Tag = TypeVar("Tag")
 
