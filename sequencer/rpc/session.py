@@ -7,6 +7,7 @@ Refuses to do: read what the client sends (`web_socket.py`), or know the kinds (
 Invariants:
 1. One message is on its way to a client and one more is ready; an item is taken from its feed only then. A client that
    never reads costs these two, one page of old blocks, and a position per subscription.
+   Of answers to its calls at most BATCH_ANSWER_BYTES_MAX wait, and one more.
 2. A subscription's answer is sent before its first item.
 3. A message that has begun to be sent is sent whole, whatever becomes of its subscription: only the writer writes.
 4. A subscriber that has fallen behind is told so, with where to go on, and its connection is closed.
@@ -27,11 +28,12 @@ from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused, error_object
 from sequencer.rpc.faults import find_fatal
 from sequencer.rpc.feeds import Feeds
-from sequencer.rpc.options import CLOSE_SECONDS_MAX
+from sequencer.rpc.options import BATCH_ANSWER_BYTES_MAX, CLOSE_SECONDS_MAX
 from sequencer.rpc.ring import FellBehind
 from sequencer.telemetry import table
 
 POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
+TRY_AGAIN_LATER = 1013  # in the registry of that RFC
 
 _log = structlog.get_logger("rpc")
 
@@ -90,6 +92,7 @@ class Session:
         self._outgoing, self._waiting = trio.open_memory_channel[Message](0)
         self._subscriptions: dict[str, Subscription] = {}
         self._number = 0
+        self._answer_bytes = 0  # of answers that wait for their turn
         self._nursery: trio.Nursery | None = None
 
     async def run(self, read: Callable[[trio.Nursery], Awaitable[None]]) -> None:
@@ -122,9 +125,17 @@ class Session:
         await self._outgoing.send({"type": "websocket.send", "text": text})
 
     async def answer(self, answer: bytes) -> None:
-        """Sends an answer."""
-        async with self.turn:
-            await self.send_in_turn(answer.decode())
+        """Sends an answer. Closes instead if more than BATCH_ANSWER_BYTES_MAX of them wait to be read."""
+        if self._answer_bytes > BATCH_ANSWER_BYTES_MAX:
+            del answer
+            await self.close(TRY_AGAIN_LATER, "answers are not read")
+            return
+        self._answer_bytes += len(answer)
+        try:
+            async with self.turn:
+                await self.send_in_turn(answer.decode())
+        finally:
+            self._answer_bytes -= len(answer)
 
     async def close(self, code: int, reason: str) -> None:
         """Says goodbye; nothing is sent afterwards."""

@@ -10,6 +10,7 @@ import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from consensus.numbers import Height
+from consensus.vocabulary.batch import Batch
 from sequencer.rpc.listening import Server
 from tests.chain_run import ChainRun
 from tests.committee import ATTEST_MS, FIRST
@@ -76,10 +77,14 @@ class GrowingChain:
         self._ts_ms = 0
 
     def add(self, *items: bytes, attested: bool = False) -> None:
-        """One block, of FIRST if it has items. `attested`: it is due for it. A quorum signs at once what is due."""
+        """One block, of FIRST if it has items."""
+        self.add_batches(self.run.data(0, *items) if items else None, attested=attested)
+
+    def add_batches(self, batches: dict[int, list[Batch]] | None, *, attested: bool) -> None:
+        """One block. `attested`: it is due for it. A quorum signs at once what is due."""
         attested_before = set(self.run.attestations)
         self._ts_ms += ATTEST_MS if attested else 1
-        self.run.block(self._ts_ms, self.run.data(0, *items) if items else None)
+        self.run.block(self._ts_ms, batches)
         self.service.delivered[FIRST] = [self.run.delivered(index) for index in range(len(self.run.executed[FIRST]))]
         height = self.run.state.height
         self.service.heights = (height, height, height, Height(max(self.run.attestations, default=0)), height)
