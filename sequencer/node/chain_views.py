@@ -116,6 +116,10 @@ class ChainViews:
             qc = tip.justify
         return ()
 
+    def ordered_block(self, tip: Tip) -> BlockView:
+        """A block that a fresh QC covers and that is not committed yet."""
+        return self._tip_view(tip, Status.ORDERED)
+
     def _tip_view(self, tip: Tip, status: Status) -> BlockView:
         header = tip.header
         ordered = self._replica.state.tree.order(tip)
@@ -162,6 +166,11 @@ class ChainViews:
         )
 
     # namespaces
+
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """See `Service.newest_index`."""
+        head = self._heads().head(namespace)
+        return None if head is None else head.index
 
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """See `Service.namespaces`."""

@@ -4,7 +4,9 @@ Responsible for: stepping the core, its timers, saving before sending, and servi
 Refuses to do: decide anything about the protocol.
 
 Invariants:
-1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
+1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`). A
+   `Confirm` waits, too: a vote of our own that its QC counts could else be forgotten, and with it what clients were
+   told is ordered.
 2. A commit is told to its listener after what was put before it is synced; execution writes it (`execution_driver.py`).
 3. At most FETCHES_MAX walks are under way at once.
 4. A peer that was late has twice the time with its next page, up to FETCH_TIMEOUT_MAX_MS, until it is in time again: a
@@ -220,7 +222,7 @@ class ConsensusDriver:
             case Confirm():
                 self._metrics.set(table.CONSENSUS_HEIGHT, effect.tip.header.height, "ordered")
                 self._metrics.add(table.CONSENSUS_QCS)
-                self._outbox.post(lambda: self._listener.confirmed(effect))
+                self._outbox.post(lambda: self._listener.confirmed(effect))  # our own vote may be in the QC
             case Commit():
                 self._commit(effect)
             case PeerFault():

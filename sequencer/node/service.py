@@ -26,6 +26,7 @@ from consensus.numbers import (
     ValidatorIndex,
     View,
 )
+from consensus.replica.effects import Confirm
 from consensus.replica.replica import Replica
 from consensus.replica.walk import walk_height
 from consensus.validators import ValidatorSet
@@ -53,6 +54,7 @@ from sequencer.node.progress import Progress
 from sequencer.node.settlement import Settlement
 from sequencer.node.submissions import Submissions
 from sequencer.node.transaction_views import TransactionViews
+from sequencer.rpc.news import Listener
 from sequencer.rpc.service import NamespaceBlockPart
 
 GRACE_S = 5.0
@@ -126,6 +128,20 @@ class NodeService:
     def is_namespace(self, namespace: NamespaceId) -> bool:
         """Whether it is registered."""
         return namespace in self._namespaces
+
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """See `ChainViews.newest_index`."""
+        return self._views.newest_index(namespace)
+
+    def listen(self, listener: Listener) -> None:
+        """See `News.listen`."""
+        self._progress.news.listen(listener)
+
+    def tell_ordered(self, confirm: Confirm) -> None:
+        """Tells clients of the blocks that a fresh QC covers."""
+        tree, ends = self._replica.state.tree, tuple(end.seq for end in confirm.effective.cut)
+        branch = tree.branch(confirm.tip.id) or ()
+        self._progress.news.ordered(branch, self._views.ordered_block, ends, tree.committed_height)
 
     async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """See `Submissions.submit`."""

@@ -8,7 +8,9 @@ Invariants:
    wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
    holds at most as many places for transactions as it leaves to all others, a client as many for calls: a flood never
    takes the last ones.
-2. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
+2. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
+   and are being worked on are bounded as bodies are.
+3. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
@@ -24,9 +26,17 @@ from consensus.numbers import NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.client.fields import namespace_to_json
 from sequencer.client.submission import SubmitOutcome
+from sequencer.client.subscription_items import Kind
 from sequencer.rpc.clients import UNKNOWN
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS, TRANSACTIONS_WAITING_MAX, WAITING_CALLS_MAX, RpcOptions
+from sequencer.rpc.options import (
+    BODIES_BYTES_MAX_FACTOR,
+    HASHES_FOLLOWED_MAX,
+    RETRY_AFTER_DEFAULT_MS,
+    TRANSACTIONS_WAITING_MAX,
+    WAITING_CALLS_MAX,
+    RpcOptions,
+)
 from sequencer.rpc.service import Service
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -34,6 +44,7 @@ from sequencer.telemetry.metrics import Metrics
 ANSWERS_MADE_AT_ONCE_MAX = 2
 
 _Value = TypeVar("_Value")
+_Answer = TypeVar("_Answer")
 
 
 class Context:
@@ -46,6 +57,9 @@ class Context:
         self.client = UNKNOWN
         self._calls_waiting = FairPlaces(WAITING_CALLS_MAX)
         self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX)
+        self.hashes_followed = FairPlaces(HASHES_FOLLOWED_MAX)
+        self.message_bytes = FairPlaces(options.request_bytes_max * BODIES_BYTES_MAX_FACTOR)
+        self._subscription_counts: Counter[Kind] = Counter()
         self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
 
     def for_client(self, client: str) -> Self:
@@ -66,9 +80,14 @@ class Context:
         with self._transactions_waiting.taken(namespace, len(items)):
             return await self.service.submit(namespace, items, self.client)
 
-    async def make_answer(self, to_json: Callable[[_Value], object], value: _Value) -> object:
-        """A large answer's JSON shape, made in a thread."""
-        return await trio.to_thread.run_sync(to_json, value, limiter=self._making)
+    async def make_answer(self, make: Callable[[_Value], _Answer], value: _Value) -> _Answer:
+        """A large answer's JSON shape or text, made in a thread."""
+        return await trio.to_thread.run_sync(make, value, limiter=self._making)
+
+    def count_subscriptions(self, kind: Kind, change: int) -> None:
+        """Notes that there are more subscriptions of a kind, or fewer."""
+        self._subscription_counts[kind] += change
+        self.metrics.set(table.RPC_SUBSCRIPTIONS, self._subscription_counts[kind], kind.value)
 
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""

@@ -271,6 +271,18 @@ SCHEMAS: dict[str, Schema] = {
             "proof": _HEX,
         }
     ),
+    "SubscriptionId": {"type": "string", "pattern": "^0x[0-9a-f]+$"},
+    "Ended": _FLAG,
+    "NamespaceItem": _object({"block": _maybe(_shape("NamespaceBlock")), "proof": _maybe(_shape("Proof"))}),
+    "NamespaceProgress": _object(
+        {
+            "namespace": _WIDE,
+            "status": _STATUS,
+            "height": _NUMBER,
+            "index": _maybe(_NUMBER),
+            "ends": _maybe(_list(_NUMBER)),
+        }
+    ),
     "L1Progress": _object(
         {
             "reachable": _FLAG,

@@ -27,6 +27,7 @@ from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
+from sequencer.rpc.news import Listener
 
 __all__ = ["NamespaceBlockPart", "Service"]
 
@@ -41,6 +42,14 @@ class Service(Protocol):
 
     def is_namespace(self, namespace: NamespaceId) -> bool:
         """Whether the namespace is registered."""
+        ...
+
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """The number of a namespace's newest executed block, or None before its first."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Tells it from now on what happens. At most one listens."""
         ...
 
     async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:

@@ -27,6 +27,7 @@ _RULE = Label("rule", "of evidence", tuple(f"E{number}" for number in range(1, 1
 _MESSAGE = Label("message", "what was refused", ("proposal", "vote", "timeout", "report", "certificate", "walk"))
 _OUTCOME = Label("outcome", "`ok`, or the reason of the error", values_max=64)
 _METHOD = Label("method", "JSON-RPC method, or `fast_door`; `unknown` for methods that do not exist", values_max=64)
+_SUBSCRIPTION = Label("kind", "what is subscribed to", ("heads", "namespace", "transactions", "evidence"))
 _DIAL = Label("outcome", "how the dial ended", ("connected", "failed"))
 _FETCH = Label("outcome", "how the request ended", ("found", "missing", "failed"))
 _VERSION = Label("version", "version of the program", values_max=1)
@@ -135,6 +136,13 @@ RPC_TRANSACTIONS = Counter("sequencer_rpc_transactions_total", "Transactions han
 RPC_CONNECTIONS = Gauge("sequencer_rpc_connections_count", "Open connections.")
 RPC_IN_FLIGHT = Gauge("sequencer_rpc_in_flight_count", "Requests being worked on.")
 RPC_BODY_BYTES = Counter("sequencer_rpc_body_bytes_total", "Bytes of request and response bodies.", (_DIRECTION,))
+RPC_WEB_SOCKETS = Gauge("sequencer_rpc_web_sockets_count", "Open WebSockets.")
+RPC_SUBSCRIPTIONS = Gauge("sequencer_rpc_subscriptions_count", "Subscriptions of clients.", (_SUBSCRIPTION,))
+RPC_SUBSCRIPTIONS_ENDED = Counter("sequencer_rpc_subscriptions_ended_total", "Subscriptions that ended.", (_REASON,))
+RPC_NOTIFICATIONS = Counter("sequencer_rpc_notifications_total", "Items sent to subscribers.", (_SUBSCRIPTION,))
+RPC_NOTIFICATION_BYTES = Counter(
+    "sequencer_rpc_notification_bytes_total", "Bytes of items sent to subscribers.", (_SUBSCRIPTION,)
+)
 
 # process
 PROCESS_BUILD_INFO = Gauge("sequencer_process_build_info", "Always 1; the label tells the program.", (_VERSION,))

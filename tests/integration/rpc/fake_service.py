@@ -34,6 +34,7 @@ from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import DeliveredBlock, DeliveredRun, NamespaceProof
 from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.news import Listener
 from sequencer.rpc.service import NamespaceBlockPart
 from tests.committee import GENESIS_MS, Committee
 
@@ -65,11 +66,20 @@ class FakeService:
         self.submitting = trio.Event()  # set when a submission has been admitted
         self.sealed = trio.Event()  # submissions return once it is set
         self.sealed.set()
+        self.heights = (9, 8, 8, 7, 9)  # ordered, final, executed, attested, target
+        self.listener: Listener | None = None
         self._known: dict[Hash, Receipt] = {}
         self._seq = 0
 
     def is_namespace(self, namespace: NamespaceId) -> bool:
         return namespace in self.chain.namespace_ids()
+
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        count = len(self.delivered.get(namespace, []))
+        return NamespaceIndex(count - 1) if count else None
+
+    def listen(self, listener: Listener) -> None:
+        self.listener = listener
 
     async def submit(self, namespace: NamespaceId, items: Items, client: str = "") -> SubmitOutcome:
         self.clients.append(client)
@@ -208,8 +218,10 @@ class FakeService:
 
     def sync_status(self) -> SyncStatus:
         reasons = tuple(self.not_ready)
-        heights = (Height(9), Height(8), Height(8), Height(7), Height(9))
-        return SyncStatus(not reasons, reasons, View(11), *heights, missing_batches=0, l1=None)
+        ordered, final, executed, attested, target = map(Height, self.heights)
+        return SyncStatus(
+            not reasons, reasons, View(11), ordered, final, executed, attested, target, missing_batches=0, l1=None
+        )
 
     def readiness(self) -> Sequence[str]:
         return self.not_ready

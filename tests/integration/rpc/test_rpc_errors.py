@@ -86,7 +86,6 @@ REFUSED_CALLS = [
     ("seq_listNamespaces", ["x"], -32602, "malformed"),
     # methods
     ("seq_doEverything", [], -32601, "unknown_method"),
-    ("seq_subscribe", ["heads"], -32601, "unknown_method"),
     ("eth_chainId", [], -32601, "unknown_method"),
     ("admin_stop", [], -32601, "unknown_method"),
     ("", [], -32601, "unknown_method"),
