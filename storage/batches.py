@@ -26,12 +26,12 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
 from storage import durable, segments
+from storage.batch_index import StoredBatch, decode_entry, index_puts
 from storage.database import PUTS_PER_WRITE, Database
 from storage.errors import DamagedRecord, StorageFault, fault_from, faults_mapped
 from storage.home import make_directory, sync_directory
@@ -42,37 +42,18 @@ from storage.keyspace import (
     BATCH_LANE,
     BATCH_SYNCED_END,
     U32,
-    Puts,
     checked_id,
     decode_lane_key,
     id_key,
-    lane_key,
     lane_position,
 )
+from storage.pruned_files import FileShares, copied_groups
 from storage.segments import BatchRecord, FoundRecord
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
-LOOKED_AT_FILES_MAX = 512  # by pruning: a quarter of them is 128 lanes of 64 MiB
-SCANNED_FILES_MAX = 2  # in one call; what was found is kept
-COPIED_RECORDS_MAX = 256  # in one write, of what is needed of a pruned file
-COPIED_BYTES_MAX = 4 * 1024 * 1024  # likewise; one batch at least
 
-_ENTRY = struct.Struct(">IIIHQQ")
 _PLACE = struct.Struct(">II")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBatch:
-    """A held batch: when it arrived (ms since 1970) and where it is (file number, offset of its record, its bytes)."""
-
-    author: int
-    seq: int
-    digest: bytes
-    arrival_ms: int
-    file: int
-    offset: int
-    length: int
 
 
 class BatchLog:
@@ -88,7 +69,7 @@ class BatchLog:
         self._descriptor: int | None = None
         self._file = 0
         self._first_file = 1  # all earlier ones are pruned
-        self._shares: dict[int, dict[int, tuple[int, int]]] = {}  # of closed files that pruning has looked at
+        self._file_shares = FileShares(self._scan_closed)
         self._mark = b""
         self._end = 0
         self._incomplete: list[StoredBatch] = []  # entries of the current file, to be written again when it is closed
@@ -142,7 +123,7 @@ class BatchLog:
     def find(self, digest: bytes) -> StoredBatch | None:
         """Where the batch is and when it arrived, or None if it is not held."""
         value = self._database.get(id_key(BATCH_DIGEST, digest))
-        return None if value is None else _decode_entry(digest, value)
+        return None if value is None else decode_entry(digest, value)
 
     def read(self, digest: bytes) -> bytes | None:
         """The bytes of a batch as received, or None if it is not held. Raises DamagedRecord or StorageFault."""
@@ -194,11 +175,10 @@ class BatchLog:
         StorageFault.
         """
         number = self._first_file
-        if not self._is_worth_pruning(is_needed):
+        if not self._file_shares.is_worth_pruning(number, self._file, is_needed):
             return None
         path = self._path(number)
-        found = segments.scan(path, chain_id=self._chain_id, number=number, synced_end=0, last=False)
-        records = found.records if found is not None else ()
+        records = self._scan_closed(number)
         needed = [record for record in records if is_needed(record.author, record.seq)]
         self._append_again([batch for record in needed if (batch := self.find(record.digest)) is not None])
         kept = {record.digest for record in needed}
@@ -206,38 +186,17 @@ class BatchLog:
         size = path.stat().st_size
         self._database.write([(BATCH_FIRST_FILE, U32.pack(number + 1))], sync=True)
         self._first_file = number + 1
-        self._shares.pop(number, None)
+        self._file_shares.forget(number)
         self._remove_file(number)
         return size
 
-    def _is_worth_pruning(self, is_needed: Callable[[int, int], bool]) -> bool:
-        """Of a lane in a file all counts as needed if its last batch there is. At most two files are read."""
-        needed = total = scanned = 0
-        for number in range(self._first_file, min(self._file, self._first_file + LOOKED_AT_FILES_MAX)):
-            if number not in self._shares:
-                if scanned == SCANNED_FILES_MAX:
-                    return False  # the next call knows more
-                scanned += 1
-                self._shares[number] = self._scan_shares(number)
-            for author, (last_seq, byte_count) in self._shares[number].items():
-                total += byte_count
-                needed += byte_count if is_needed(author, last_seq) else 0
-            if 4 * needed <= total:
-                return True
-        return False
-
-    def _scan_shares(self, number: int) -> dict[int, tuple[int, int]]:
-        """By author: the last seq, and the bytes of its batches."""
+    def _scan_closed(self, number: int) -> Sequence[FoundRecord]:
         found = segments.scan(self._path(number), chain_id=self._chain_id, number=number, synced_end=0, last=False)
-        shares: dict[int, tuple[int, int]] = {}
-        for record in found.records if found is not None else ():
-            last_seq, byte_count = shares.get(record.author, (0, 0))
-            shares[record.author] = max(last_seq, record.seq), byte_count + record.length
-        return shares
+        return found.records if found is not None else ()
 
     def _append_again(self, batches: Sequence[StoredBatch]) -> None:
         """A group at a time: appends of new batches take turns with them, and every group costs one sync."""
-        for group in _groups(batches):
+        for group in copied_groups(batches):
             with self._turn:
                 if self._fault is not None:
                     raise self._fault
@@ -259,7 +218,7 @@ class BatchLog:
 
     def _forget(self, batches: Sequence[StoredBatch]) -> None:
         """Takes index entries away, synced: no entry outlives the bytes."""
-        keys = [key for key, _ in _index_puts(batches)]
+        keys = [key for key, _ in index_puts(batches)]
         for start in range(0, len(keys), PUTS_PER_WRITE):
             self._database.write((), keys[start : start + PUTS_PER_WRITE], sync=True)
 
@@ -312,7 +271,7 @@ class BatchLog:
             )
             self._end += len(part)
         self._incomplete.extend(stored)
-        puts = _index_puts(stored)
+        puts = index_puts(stored)
         puts.append((BATCH_SYNCED_END, _PLACE.pack(self._file, self._end)))
         self._database.write(puts, sync=False)
         return stored
@@ -335,7 +294,7 @@ class BatchLog:
 
     def _complete_index(self, stored: list[StoredBatch], next_file: int) -> None:
         """Write entries again, synced, and mark every file before `next_file` complete: entries first, mark last."""
-        puts = _index_puts(stored)
+        puts = index_puts(stored)
         for start in range(0, len(puts), PUTS_PER_WRITE):
             self._database.write(puts[start : start + PUTS_PER_WRITE], sync=True)
         self._database.write([(BATCH_INDEX_COMPLETE, U32.pack(next_file))], sync=True)
@@ -380,7 +339,7 @@ class BatchLog:
             durable.truncate(self._descriptor, path, found.end)
             durable.sync_file(self._descriptor, path)
         stored = [self._found_batch(number, record) for record in found.records]
-        puts = [*_index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
+        puts = [*index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
         for start in range(0, len(puts), PUTS_PER_WRITE):
             self._database.write(puts[start : start + PUTS_PER_WRITE], sync=False)
         self._file, self._mark, self._end, self._incomplete = number, found.mark, found.end, stored
@@ -413,34 +372,3 @@ class BatchLog:
 
     def _path(self, number: int) -> Path:
         return self._directory / segments.file_name(number)
-
-
-def _groups(batches: Sequence[StoredBatch]) -> Iterator[list[StoredBatch]]:
-    """In their order, within the bounds of one copying write."""
-    group: list[StoredBatch] = []
-    size = 0
-    for stored in batches:
-        if group and (len(group) >= COPIED_RECORDS_MAX or size + stored.length > COPIED_BYTES_MAX):
-            yield group
-            group, size = [], 0
-        group.append(stored)
-        size += stored.length
-    if group:
-        yield group
-
-
-def _index_puts(stored: Sequence[StoredBatch]) -> Puts:
-    puts: Puts = []
-    for batch in stored:
-        entry = _ENTRY.pack(batch.file, batch.offset, batch.length, batch.author, batch.seq, batch.arrival_ms)
-        puts.append((id_key(BATCH_DIGEST, batch.digest), entry))
-        puts.append((lane_key(batch.author, batch.seq, batch.digest), b""))
-    return puts
-
-
-def _decode_entry(digest: bytes, value: bytes) -> StoredBatch:
-    try:
-        file, offset, length, author, seq, arrival_ms = _ENTRY.unpack(value)
-    except struct.error:
-        raise StorageFault(f"the index entry of batch {digest.hex()} is unreadable: the database is damaged") from None
-    return StoredBatch(author, seq, digest, arrival_ms, file, offset, length)

@@ -17,7 +17,7 @@ from sequencer.node.batch_source import BatchSource
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.lane_driver import LaneDriver
 from sequencer.telemetry.metrics import Metrics
-from storage.batches import StoredBatch
+from storage.batch_index import StoredBatch
 from tests.unit.lanes.lane_desk import CHAIN, COUNT, chain_of
 
 ME, AUTHOR = ValidatorIndex(0), ValidatorIndex(1)
