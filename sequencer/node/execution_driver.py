@@ -144,7 +144,7 @@ class ExecutionDriver:
         first = self._next_ordered(self.state)
         if not self._is_held(first):
             await self._wait_for(first)
-        commits, self._unsaved = self._unsaved, []
+        commits = tuple(self._unsaved)
         started = trio.current_time()
         executions = await trio.to_thread.run_sync(self._execute, first, commits, limiter=self._limiter)
         seconds = (trio.current_time() - started) / len(executions)
@@ -169,12 +169,14 @@ class ExecutionDriver:
             await self._arrived.wait()
 
     async def _save_commits(self) -> None:
-        commits, self._unsaved = self._unsaved, []
+        commits = tuple(self._unsaved)
         if commits:
             await trio.to_thread.run_sync(self._write, _all_puts(commits), limiter=self._limiter)
             self._tell_saved(commits)
 
     def _tell_saved(self, commits: Sequence[Commit]) -> None:
+        """Only now are they no longer unsaved: a write that is cancelled before it begins takes none of them away."""
+        del self._unsaved[: len(commits)]
         for commit in commits:
             self._saved_height = max(self._saved_height, commit.blocks[-1].tip.header.height)
             self._ports.saved(commit)

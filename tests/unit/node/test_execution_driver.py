@@ -228,3 +228,25 @@ async def test_a_height_whose_commit_came_during_the_write_waits_for_the_next(be
     bench.commit(bench.tips[:1])
     await bench.until(lambda: len(bench.told) == 2)
     assert bench.told == bench.saved == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("_", range(8))  # trio wakes the two who wait in any order
+async def test_a_commit_told_in_the_moment_the_missing_batch_arrives_is_written(bench, _):
+    """Else its height would be on disk as executed and not as committed, and the next start refused."""
+    missing = bench.expected[0].namespaces[0].runs[0].digest
+    batch = bench.held.batches.pop(missing)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.driver.run)
+        bench.commit(bench.tips[:1])
+        with trio.fail_after(10):
+            while not bench.saved:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        bench.commit(bench.tips[1:2])
+        bench.held.batches[missing] = batch
+        bench.held.arrived.set()
+        with trio.fail_after(10):
+            while len(bench.told) < 2:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        nursery.cancel_scope.cancel()
+    assert [commit.height for commit in ChainStore(bench.database).list_from(Height(1), 10)] == [1, 2]
+    assert [height for height, _ in bench.saved] == [1, 2]
