@@ -6,7 +6,7 @@ Refuses to do: keep anything; every answer is read from disk or from the replica
 Invariants:
 1. What grows with the content of blocks is read and decoded in a thread, at most READS_AT_ONCE_MAX at a time. A thread
    touches the stores, the batch source and the plain numbers of `Progress`; the replica's tree stays on the event loop.
-2. `ordered` is what a fresh QC names, and its ancestors.
+2. `ordered` is what a fresh QC names, and its ancestors, until their commit is on disk: then they are `final`.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,13 +52,18 @@ class ChainViews:
         source: BatchSource,
         progress: Progress,
         heads: Callable[[], NamespaceHeads],
+        unsaved_tip: Callable[[Height], Tip | None],
     ) -> None:
-        """`heads`: the newest block of every namespace, as executed; asked in threads, too."""
+        """`heads`: the newest block of every namespace, as executed; asked in threads, too.
+
+        `unsaved_tip`: the tip of a height that is committed, so no longer in the tree, and perhaps not on disk yet.
+        """
         self._chain = chain
         self._replica = replica
         self._store = store
         self._blocks = blocks
         self._heads = heads
+        self._unsaved_tip = unsaved_tip
         self._pages = NamespacePages(store, blocks, source, heads)
         self._progress = progress
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE_MAX)
@@ -92,7 +97,8 @@ class ChainViews:
         if block_id is not None:
             committed = self._tip(block_id)
             return self._tip_view(committed, Status.FINAL) if committed is not None else None
-        ordered = next((tip for tip in self._ordered_branch() if tip.header.height == height), None)
+        branch = self._ordered_branch()
+        ordered = next((tip for tip in branch if tip.header.height == height), None) or self._unsaved_tip(height)
         return self._tip_view(ordered, Status.ORDERED) if ordered is not None else None
 
     def _tip(self, block_id: bytes) -> Tip | None:

@@ -261,7 +261,12 @@ class ConsensusDriver:
 
     def _commit(self, commit: Commit) -> None:
         self._metrics.set(table.CONSENSUS_HEIGHT, commit.blocks[-1].tip.header.height, "final")
+        self._pages.note_committed(block.tip for block in commit.blocks)
         self._outbox.post(lambda: self._listener.committed(commit))
+
+    def note_saved(self, commit: Commit) -> None:
+        """A commit is on disk."""
+        self._pages.note_saved(block.tip for block in commit.blocks)
 
     # timers
 

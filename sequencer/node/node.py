@@ -331,6 +331,7 @@ class Node:
                 source=self._source,
                 progress=self._progress,
                 heads=lambda: self._execution.state.namespaces,
+                unsaved_tip=self._execution.waiting_tip,
             ),
             submissions=self._submissions,
             execution=self._execution,
@@ -374,6 +375,7 @@ class Node:
     def _saved(self, commit: Commit) -> None:
         last = commit.blocks[-1]
         end = last.effective.cut[self._validator.index]
+        self._consensus.note_saved(commit)
         self._progress.note_final(last.tip.header.height)
         self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, end.seq)
 

@@ -172,6 +172,14 @@ class Node:
         """Whether a tip that was voted for, proposed or committed is on the disk."""
         return tip_id in self.disk.tips
 
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        """A tip whose commit waits for its write."""
+        return next((block.tip for commit in self._unsaved for block in commit.blocks if block.tip.id == tip_id), None)
+
+    def has_servable(self, tip_id: BlockId) -> bool:
+        """Whether peers that ask for it get it from the disk."""
+        return self.has_stored(tip_id)
+
     def store_walked(self, tips: tuple[Tip, ...]) -> None:
         """Keeps tips of a walk, unsynced."""
         self.disk.walked.update({tip.id: tip.encoded for tip in tips})
@@ -412,8 +420,8 @@ class Node:
         """A page of tips, the wanted one first, then parents above `floor_height`; nothing while down."""
         tips: list[Tip] = []
         while self.replica is not None and len(tips) < limits.WALK_TIPS_MAX:
-            tip = self.replica.state.tree.get(wanted)
-            if tip is None and self.has_stored(wanted):
+            tip = self.replica.state.tree.get(wanted) or self.unsaved_tip(wanted)
+            if tip is None and self.has_servable(wanted):
                 tip = self.stored_tip(wanted)
             if tip is None or tip.header.height <= floor_height:
                 break

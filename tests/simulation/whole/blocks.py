@@ -13,6 +13,7 @@ from consensus.encoding import decode_whole
 from consensus.numbers import BlockId, Hash, Height, ValidatorIndex
 from consensus.replica.effects import Commit, NeedBatches, NeededBatch
 from consensus.vocabulary.attestation import AttestationCertificate, AttestationShare
+from consensus.vocabulary.tip import Tip
 from sequencer.attesting import certify, effects, events
 from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.blocks import ExecutedBlock
@@ -24,6 +25,7 @@ from storage import blocks
 from storage.keyspace import Puts
 from storage.safety import SafetyStore
 from tests.simulation.keys import bls_key
+from tests.simulation.node import COMMIT_SAVED_MS
 
 if TYPE_CHECKING:
     from tests.simulation.whole.node import WholeNode
@@ -73,13 +75,18 @@ class BlockSide:
     # execution
 
     def note_committed(self, commit: Commit) -> None:
+        """Executed a little later, as in a thread: what leaves meanwhile may outlive the commit."""
         self._unsaved.append(commit)
         for block in commit.blocks:
             height = block.tip.header.height
             self._committed_height = max(self._committed_height, height)
             if height > self.state.height:
                 self._waiting[height] = OrderedTip(block.tip, block.effective, block.batches)
-        self.execute()
+        delay_ms = self._cluster.random.uniform(0, 2 * self._cluster.sync_ms + COMMIT_SAVED_MS)
+        self._cluster.after(delay_ms, self.execute)
+
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        return next((block.tip for commit in self._unsaved for block in commit.blocks if block.tip.id == tip_id), None)
 
     def execute(self) -> None:
         """As far as batches are held."""

@@ -214,6 +214,13 @@ class WholeNode(Node):
         found = self.stores.chain.load_tip(tip_id)
         return found if found is not None else (self.stores.safety.load() or _NOTHING).tips.get(tip_id)
 
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        return self.blocks.unsaved_tip(tip_id)
+
+    def has_servable(self, tip_id: BlockId) -> bool:
+        """Pages for peers are read from the chain alone."""
+        return self.stores.chain.contains_tip(tip_id)
+
     def stored_tip(self, tip_id: BlockId) -> Tip:
         raw = self._stored_bytes(tip_id)
         assert raw is not None
