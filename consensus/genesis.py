@@ -8,8 +8,11 @@ Invariants:
 2. Every proof of possession is verified before a chain starts; keys are distinct; at least one stake, all positive.
 3. TIP_BYTES_MAX ≥ quorum × REPORT_BYTES_MAX + certificates: a valid set of reports always fits in a tip ▲. It holds
    because the tip bound is derived from the report bound, and is asserted all the same.
+4. One genesis has one encoding: version 2 has the terms of every namespace and is used only if one of them is not the
+   default. So a chain that sets no terms has the id it always had.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +20,13 @@ from consensus import limits
 from consensus.bls import BlsPublicKey, is_possession_proved
 from consensus.encoding import Reader, decode_whole, sequence, u8, u16, u32, u64, variable
 from consensus.errors import DecodeError, GenesisError, InvalidObject
+from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms, check_shares, check_terms
 from consensus.numbers import Hash, Milliseconds, NamespaceId, Stake
 from consensus.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Domain, require_public_key, sha256
 from consensus.validators import Validator, ValidatorSet
 
 GENESIS_VERSION = 1
+GENESIS_VERSION_WITH_TERMS = 2
 L1_DATA_MAX = 2
 _NAMESPACE_RESERVED = 2**63
 _CERTIFICATE_BODY_BYTES_MAX = 128  # a vote body or a timeout body
@@ -33,6 +38,11 @@ class Namespace:
 
     id: NamespaceId
     name: str
+    terms: NamespaceTerms = DEFAULT_TERMS
+
+    def encode(self, *, with_terms: bool) -> bytes:
+        """Id, name and, in a genesis that has terms, its terms."""
+        return u64(self.id) + variable(self.name.encode()) + (self.terms.encode() if with_terms else b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +95,16 @@ class Genesis:
 
     def encode(self) -> bytes:
         """The canonical bytes whose SHA-256 is the chain id."""
+        with_terms = any(namespace.terms != DEFAULT_TERMS for namespace in self.namespaces)
         return b"".join(
             (
-                u8(GENESIS_VERSION),
+                u8(GENESIS_VERSION_WITH_TERMS if with_terms else GENESIS_VERSION),
                 variable(self.name.encode()),
                 u64(self.time_ms),
                 u64(self.l1_chain_id),
                 self.parameters.encode(),
                 sequence([u64(v.stake) + v.node_public_key + v.bls_public_key + v.possession for v in self.validators]),
-                sequence([u64(n.id) + variable(n.name.encode()) for n in self.namespaces]),
+                sequence([namespace.encode(with_terms=with_terms) for namespace in self.namespaces]),
             )
         )
 
@@ -145,16 +156,21 @@ class Genesis:
 
 
 def _read_genesis(reader: Reader) -> Genesis:
-    if reader.u8() != GENESIS_VERSION:
+    version = reader.u8()
+    if version not in (GENESIS_VERSION, GENESIS_VERSION_WITH_TERMS):
         raise DecodeError("unknown genesis version")
-    return Genesis(
+    with_terms = version == GENESIS_VERSION_WITH_TERMS
+    genesis = Genesis(
         name=_read_name(reader),
         time_ms=Milliseconds(reader.u64()),
         l1_chain_id=reader.u64(),
         parameters=ChainParameters.decode(reader),
         validators=reader.sequence(limits.VALIDATORS_MAX, _read_validator),
-        namespaces=reader.sequence(limits.NAMESPACES_MAX, _read_namespace),
+        namespaces=reader.sequence(limits.NAMESPACES_MAX, _namespace_reader(with_terms=with_terms)),
     )
+    if with_terms and all(namespace.terms == DEFAULT_TERMS for namespace in genesis.namespaces):
+        raise DecodeError("a genesis of version 2 has terms that are not the default")
+    return genesis
 
 
 def _read_name(reader: Reader) -> str:
@@ -168,8 +184,12 @@ def _read_validator(reader: Reader) -> Validator:
     return Validator(Stake(reader.u64()), reader.fixed(PUBLIC_KEY_BYTES), reader.fixed(48), reader.fixed(96))
 
 
-def _read_namespace(reader: Reader) -> Namespace:
-    return Namespace(NamespaceId(reader.u64()), _read_name(reader))
+def _namespace_reader(*, with_terms: bool) -> Callable[[Reader], Namespace]:
+    def read(reader: Reader) -> Namespace:
+        namespace_id, name = NamespaceId(reader.u64()), _read_name(reader)
+        return Namespace(namespace_id, name, NamespaceTerms.decode(reader) if with_terms else DEFAULT_TERMS)
+
+    return read
 
 
 def _check_shape(genesis: Genesis) -> list[str]:
@@ -232,4 +252,6 @@ def _check_namespaces(genesis: Genesis) -> list[str]:
             problems.append(f"namespace {namespace.id}: 0 and ids from 2^63 on are reserved")
         if not 1 <= len(namespace.name.encode()) <= limits.NAME_BYTES_MAX:
             problems.append(f"namespace {namespace.id}: name has 1 to {limits.NAME_BYTES_MAX} bytes")
-    return problems
+        faults = check_terms(namespace.terms, genesis.parameters.tx_bytes_max)
+        problems += [f"namespace {namespace.id}: {fault}" for fault in faults]
+    return problems + check_shares(namespace.terms for namespace in genesis.namespaces)

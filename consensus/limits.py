@@ -9,6 +9,9 @@ Invariants:
 
 VALIDATORS_MAX = 128  # leader tables, bitmaps and report matrices are sized by it; about 100 are foreseen
 NAMESPACES_MAX = 65_536  # one queue and one Merkle leaf each
+NAMESPACE_BYTES_CEILING = 2**40  # what a genesis may set a namespace's bytes to, a second or in the queue; fits in JSON
+NAMESPACE_TX_CEILING = 2**32 - 1  # and its transactions
+SHARES_PERMILLE_MAX = 900  # of all namespaces together: those without a share always get a tenth of a batch
 NAME_BYTES_MAX = 64  # names of chains and namespaces, for people
 STAKE_TOTAL_MAX = 2**63 - 1  # so that twice a stake fits in a u64 anywhere
 

@@ -27,11 +27,11 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from storage import durable, segments
+from storage.batch_index import StoredBatch, decode_entry, index_puts
 from storage.database import PUTS_PER_WRITE, Database
 from storage.errors import DamagedRecord, StorageFault, fault_from, faults_mapped
 from storage.home import make_directory, sync_directory
@@ -42,33 +42,18 @@ from storage.keyspace import (
     BATCH_LANE,
     BATCH_SYNCED_END,
     U32,
-    Puts,
     checked_id,
     decode_lane_key,
     id_key,
-    lane_key,
     lane_position,
 )
+from storage.pruned_files import FileShares, copied_groups
 from storage.segments import BatchRecord, FoundRecord
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_RECORDS_MAX = 8_192  # bounds what is indexed again when a file is closed, and scanned at open
 
-_ENTRY = struct.Struct(">IIIHQQ")
 _PLACE = struct.Struct(">II")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBatch:
-    """A held batch: when it arrived (ms since 1970) and where it is (file number, offset of its record, its bytes)."""
-
-    author: int
-    seq: int
-    digest: bytes
-    arrival_ms: int
-    file: int
-    offset: int
-    length: int
 
 
 class BatchLog:
@@ -84,6 +69,7 @@ class BatchLog:
         self._descriptor: int | None = None
         self._file = 0
         self._first_file = 1  # all earlier ones are pruned
+        self._file_shares = FileShares(self._scan_closed)
         self._mark = b""
         self._end = 0
         self._incomplete: list[StoredBatch] = []  # entries of the current file, to be written again when it is closed
@@ -137,7 +123,7 @@ class BatchLog:
     def find(self, digest: bytes) -> StoredBatch | None:
         """Where the batch is and when it arrived, or None if it is not held."""
         value = self._database.get(id_key(BATCH_DIGEST, digest))
-        return None if value is None else _decode_entry(digest, value)
+        return None if value is None else decode_entry(digest, value)
 
     def read(self, digest: bytes) -> bytes | None:
         """The bytes of a batch as received, or None if it is not held. Raises DamagedRecord or StorageFault."""
@@ -183,47 +169,56 @@ class BatchLog:
     def prune_oldest(self, is_needed: Callable[[int, int], bool]) -> int | None:
         """Remove the oldest file if it is closed; returns the bytes that were freed, None if nothing was done.
 
-        `is_needed(author, seq)`: such batches are appended again, with their arrival times. A file of which they are
-        more than a quarter is left alone. Reads the file; run it in a thread. Raises DiskFull or StorageFault.
+        `is_needed(author, seq)`, which rises with `seq`: such batches are appended again, with their arrival times. The
+        file is left alone unless, with as many files behind it as that takes, at most a quarter is needed: a lane that
+        nobody orders must not keep all that lies behind it. Reads files; run it in a thread. Raises DiskFull or
+        StorageFault.
         """
         number = self._first_file
-        if number >= self._file:
+        if not self._file_shares.is_worth_pruning(number, self._file, is_needed):
             return None
         path = self._path(number)
-        found = segments.scan(path, chain_id=self._chain_id, number=number, synced_end=0, last=False)
-        records = found.records if found is not None else ()
+        records = self._scan_closed(number)
         needed = [record for record in records if is_needed(record.author, record.seq)]
-        if 4 * sum(record.length for record in needed) > sum(record.length for record in records):
-            return None
         self._append_again([batch for record in needed if (batch := self.find(record.digest)) is not None])
         kept = {record.digest for record in needed}
         self._forget([self._found_batch(number, record) for record in records if record.digest not in kept])
         size = path.stat().st_size
         self._database.write([(BATCH_FIRST_FILE, U32.pack(number + 1))], sync=True)
         self._first_file = number + 1
+        self._file_shares.forget(number)
         self._remove_file(number)
         return size
 
-    def _append_again(self, batches: Sequence[StoredBatch]) -> None:
-        with self._turn:
-            if self._fault is not None:
-                raise self._fault
-            try:
-                for stored in batches:
-                    if stored.file == self._first_file:
-                        self._append_copy(stored)
-            except StorageFault as fault:
-                self._fault = fault
-                raise
+    def _scan_closed(self, number: int) -> Sequence[FoundRecord]:
+        found = segments.scan(self._path(number), chain_id=self._chain_id, number=number, synced_end=0, last=False)
+        return found.records if found is not None else ()
 
-    def _append_copy(self, stored: StoredBatch) -> None:
-        batch = self.read_stored(stored)
-        record = BatchRecord(stored.author, stored.seq, stored.digest, stored.arrival_ms, batch)
-        self._append_group(self._file_for([record]), [record], lambda: stored.arrival_ms)
+    def _append_again(self, batches: Sequence[StoredBatch]) -> None:
+        """A group at a time: appends of new batches take turns with them, and every group costs one sync."""
+        for group in copied_groups(batches):
+            with self._turn:
+                if self._fault is not None:
+                    raise self._fault
+                try:
+                    self._append_copies([self._copy(stored) for stored in group if stored.file == self._first_file])
+                except StorageFault as fault:
+                    self._fault = fault
+                    raise
+
+    def _copy(self, stored: StoredBatch) -> BatchRecord:
+        return BatchRecord(stored.author, stored.seq, stored.digest, stored.arrival_ms, self.read_stored(stored))
+
+    def _append_copies(self, records: list[BatchRecord]) -> None:
+        while records:
+            descriptor = self._file_for(records)
+            group = records[: max(1, self._room_for(records))]
+            self._append_group(descriptor, group, lambda: None)
+            records = records[len(group) :]
 
     def _forget(self, batches: Sequence[StoredBatch]) -> None:
         """Takes index entries away, synced: no entry outlives the bytes."""
-        keys = [key for key, _ in _index_puts(batches)]
+        keys = [key for key, _ in index_puts(batches)]
         for start in range(0, len(keys), PUTS_PER_WRITE):
             self._database.write((), keys[start : start + PUTS_PER_WRITE], sync=True)
 
@@ -250,8 +245,9 @@ class BatchLog:
         return count
 
     def _append_group(
-        self, descriptor: int, group: list[BatchRecord], arrival_ms: Callable[[], int]
+        self, descriptor: int, group: list[BatchRecord], arrival_ms: Callable[[], int | None]
     ) -> list[StoredBatch]:
+        """`arrival_ms` returns None for copies: each keeps its own, which is its `received_ms`."""
         parts = [segments.encode_record(record, mark=self._mark, group=self._end) for record in group]
         path = self._path(self._file)
         try:
@@ -264,12 +260,18 @@ class BatchLog:
         for record, part in zip(group, parts, strict=True):
             stored.append(
                 StoredBatch(
-                    record.author, record.seq, record.digest, arrived_ms, self._file, self._end, len(record.batch)
+                    record.author,
+                    record.seq,
+                    record.digest,
+                    record.received_ms if arrived_ms is None else arrived_ms,
+                    self._file,
+                    self._end,
+                    len(record.batch),
                 )
             )
             self._end += len(part)
         self._incomplete.extend(stored)
-        puts = _index_puts(stored)
+        puts = index_puts(stored)
         puts.append((BATCH_SYNCED_END, _PLACE.pack(self._file, self._end)))
         self._database.write(puts, sync=False)
         return stored
@@ -292,7 +294,7 @@ class BatchLog:
 
     def _complete_index(self, stored: list[StoredBatch], next_file: int) -> None:
         """Write entries again, synced, and mark every file before `next_file` complete: entries first, mark last."""
-        puts = _index_puts(stored)
+        puts = index_puts(stored)
         for start in range(0, len(puts), PUTS_PER_WRITE):
             self._database.write(puts[start : start + PUTS_PER_WRITE], sync=True)
         self._database.write([(BATCH_INDEX_COMPLETE, U32.pack(next_file))], sync=True)
@@ -337,7 +339,7 @@ class BatchLog:
             durable.truncate(self._descriptor, path, found.end)
             durable.sync_file(self._descriptor, path)
         stored = [self._found_batch(number, record) for record in found.records]
-        puts = [*_index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
+        puts = [*index_puts(stored), (BATCH_SYNCED_END, _PLACE.pack(number, found.end))]
         for start in range(0, len(puts), PUTS_PER_WRITE):
             self._database.write(puts[start : start + PUTS_PER_WRITE], sync=False)
         self._file, self._mark, self._end, self._incomplete = number, found.mark, found.end, stored
@@ -370,20 +372,3 @@ class BatchLog:
 
     def _path(self, number: int) -> Path:
         return self._directory / segments.file_name(number)
-
-
-def _index_puts(stored: Sequence[StoredBatch]) -> Puts:
-    puts: Puts = []
-    for batch in stored:
-        entry = _ENTRY.pack(batch.file, batch.offset, batch.length, batch.author, batch.seq, batch.arrival_ms)
-        puts.append((id_key(BATCH_DIGEST, batch.digest), entry))
-        puts.append((lane_key(batch.author, batch.seq, batch.digest), b""))
-    return puts
-
-
-def _decode_entry(digest: bytes, value: bytes) -> StoredBatch:
-    try:
-        file, offset, length, author, seq, arrival_ms = _ENTRY.unpack(value)
-    except struct.error:
-        raise StorageFault(f"the index entry of batch {digest.hex()} is unreadable: the database is damaged") from None
-    return StoredBatch(author, seq, digest, arrival_ms, file, offset, length)

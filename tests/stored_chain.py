@@ -115,11 +115,12 @@ class StoredChain:
         self.replica.state.tree.add(tip, determine_cut(tip.reports, self.chain.validator_set), named=True)
         return tip
 
-    def views(self, final_height=0, attested_height=0):
+    def views(self, final_height=0, attested_height=0, unsaved=None):
         height = self.run.state.height
         ends = tuple(end.seq for end in self.run.state.effective.cut)
         return ChainViews(
             heads=lambda: self.run.state.namespaces,
+            unsaved_tip=(unsaved or {}).get,
             chain=self.chain,
             replica=self.replica,
             store=ChainStore(self.database),

@@ -21,10 +21,19 @@ import typer
 
 from consensus.limits import NAMESPACES_MAX
 from sequencer.cli.errors import UsageFault
-from sequencer.cli.options import L1DataOption, SetOption, read_l1_data, read_namespace, read_settings
+from sequencer.cli.options import (
+    L1DataOption,
+    SetOption,
+    TermsOption,
+    read_l1_data,
+    read_namespace,
+    read_settings,
+    read_terms,
+)
 from sequencer.cli.output import say
 
 if TYPE_CHECKING:
+    from consensus.namespace_terms import NamespaceTerms
     from sequencer.cli.devnet_l1 import L1Choice
     from sequencer.cli.devnet_run import Network
     from sequencer.cli.homes import NetworkSummary
@@ -66,6 +75,7 @@ def devnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         int | None,
         typer.Option("--namespaces", metavar="N", help="So many rollups instead, from 1001 on."),
     ] = None,
+    terms: TermsOption = None,
     settings: SetOption = None,
     reset: Annotated[bool, typer.Option("--reset", help="Remove what is there and make a new network.")] = False,
     ready_timeout_s: Annotated[
@@ -87,7 +97,11 @@ def devnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         (home / RUNNING_NAME).unlink(missing_ok=True)  # of a devnet that was killed: nobody may read it as ours
         if reset:
             remove_network(home)
-        network = prepare(home, Wishes(validators, wanted, base_port, l1, l1_data, read_settings(None, settings)))
+        given = None
+        if terms:
+            given = read_terms(terms, (number for number, _ in wanted or DEFAULT_NAMESPACES))
+        wishes = Wishes(validators, wanted, base_port, l1, l1_data, read_settings(None, settings), given)
+        network = prepare(home, wishes)
         raise typer.Exit(devnet_run.run(network, ready_timeout_s))
 
 
@@ -131,10 +145,12 @@ class Wishes:
     l1: str | None = None
     l1_data: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    terms: "Mapping[int, NamespaceTerms] | None" = None
 
 
 def prepare(home: Path, wishes: Wishes) -> "Network":
     """Makes the homes, or checks those that are there against what was asked for; their files hold the ports then."""
+    from consensus.namespace_terms import DEFAULT_TERMS
     from sequencer.cli.devnet_l1 import choose_for_existing
     from sequencer.cli.devnet_run import Network
     from sequencer.cli.homes import load_summary, require_validator_count, validator_home
@@ -153,6 +169,13 @@ def prepare(home: Path, wishes: Wishes) -> "Network":
         raise UsageFault(
             f"the network in {home} was made with --l1-data {L1_DATA_NAMES[genesis.parameters.l1_data]}; leave it out "
             "to carry on with it, or add --reset to remove it and make a new one"
+        )
+    if wishes.terms is not None and wishes.terms != {
+        namespace.id: namespace.terms for namespace in genesis.namespaces if namespace.terms != DEFAULT_TERMS
+    }:
+        raise UsageFault(
+            f"the network in {home} was made with other --terms; leave them out to carry on with it, or add --reset to "
+            "remove it and make a new one"
         )
     l1 = choose_for_existing(wishes.l1, home, genesis.l1_chain_id, wishes.base_port, count)
     say(f"carrying on with the network in {home}")
@@ -175,6 +198,7 @@ def _make(home: Path, count: int, wishes: Wishes) -> "Network":
         DEVNET_ANCHOR_STEP,
         0 if l1 is None else l1.chain_id,
         read_l1_data(wishes.l1_data or L1_DATA_NAMES[0]),
+        wishes.terms or {},
     )
     say(f"making {count} validators in {home}")
     return Network(home, make_network(home, plan), tuple(ports), l1)

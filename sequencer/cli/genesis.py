@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sequencer.cli.errors import UsageFault
-from sequencer.cli.options import HomeOption, JsonOption, read_namespace
+from sequencer.cli.options import HomeOption, JsonOption, TermsOption, read_namespace, read_terms
 from sequencer.cli.output import print_fields, print_json, print_text, say
 
 if TYPE_CHECKING:
@@ -37,23 +37,28 @@ def new(
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated.")
     ] = None,
+    terms: TermsOption = None,
     l1_chain_id: Annotated[int, typer.Option("--l1-chain-id", min=0, help="EIP-155 id of the L1; 0 for none.")] = 0,
 ) -> None:
     """Make a genesis from the public keys of its validators."""
     from consensus.errors import GenesisError
     from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
+    from consensus.namespace_terms import DEFAULT_TERMS
     from consensus.numbers import Milliseconds, NamespaceId
     from sequencer.keys.genesis_file import render_genesis
 
     validators = tuple(_read_validator(entry) for entry in validator)
     namespaces = sorted(read_namespace(entry) for entry in namespace or [])
+    given = read_terms(terms, (number for number, _ in namespaces))
     genesis = Genesis(
         name=name,
         time_ms=Milliseconds(time.time_ns() // 1_000_000),
         l1_chain_id=l1_chain_id,
         parameters=ChainParameters(lane_report_batches=lane_report_batches_default(len(validators))),
         validators=validators,
-        namespaces=tuple(Namespace(NamespaceId(number), text) for number, text in namespaces),
+        namespaces=tuple(
+            Namespace(NamespaceId(number), text, given.get(number, DEFAULT_TERMS)) for number, text in namespaces
+        ),
     )
     try:
         text = render_genesis(genesis.check())

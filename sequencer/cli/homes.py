@@ -13,13 +13,14 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from consensus.errors import GenesisError
 from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
 from consensus.limits import VALIDATORS_MAX
+from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms
 from consensus.numbers import Milliseconds, NamespaceId, Stake
 from consensus.validators import Validator
 from sequencer.cli.errors import UsageFault
@@ -63,6 +64,7 @@ class NetworkPlan:
     anchor_step: int = ChainParameters().anchor_step
     l1_chain_id: int = 0  # none
     l1_data: int = ChainParameters().l1_data
+    terms: Mapping[int, NamespaceTerms] = field(default_factory=dict)
 
 
 def validator_home(directory: Path, index: int) -> Path:
@@ -197,7 +199,10 @@ def _genesis(plan: NetworkPlan, homes: Sequence[Path]) -> Genesis:
             l1_data=plan.l1_data,
         ),
         validators=tuple(validators),
-        namespaces=tuple(Namespace(NamespaceId(number), name) for number, name in sorted(plan.namespaces)),
+        namespaces=tuple(
+            Namespace(NamespaceId(number), name, plan.terms.get(number, DEFAULT_TERMS))
+            for number, name in sorted(plan.namespaces)
+        ),
     )
     try:
         return genesis.check()

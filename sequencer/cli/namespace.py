@@ -14,21 +14,44 @@ if TYPE_CHECKING:
     from sequencer.cli.connection import Node
     from sequencer.client.client import SequencerClient
     from sequencer.client.following import FollowedBlock
+    from sequencer.client.namespace_views import NamespaceView
 
 app = typer.Typer(help="Rollups and their blocks.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
 def list_namespaces(home: HomeOption, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """List the namespaces with the newest block of each."""
-    from sequencer.cli.connection import ask, find_node
-    from sequencer.client.views import namespace_view_to_json
+    """List the namespaces: newest block, and what goes on in each at the node that is asked.
 
-    found = [namespace_view_to_json(view) for view in ask(find_node(url, home), lambda client: client.namespaces())]
+    WAITING is bytes in the queue, ADMITTED and SEALED are transactions per second of late, QUOTA how much of the
+    namespace's quota that is, SHARE its part of the node's batches (and the least by the genesis). --json has more.
+    """
+    from sequencer.cli.connection import ask, find_node
+    from sequencer.client.namespace_views import namespace_view_to_json
+
+    found = ask(find_node(url, home), lambda client: client.namespaces())
     if as_json:
-        print_json(found)
+        print_json([namespace_view_to_json(view) for view in found])
     else:
-        print_table(["ID", "NAME", "INDEX", "HEIGHT", "HASH"], [list(entry.values()) for entry in found])
+        head = ["ID", "NAME", "INDEX", "HEIGHT", "WAITING", "OLDEST", "ADMITTED", "SEALED", "QUOTA", "SHARE", "REFUSED"]
+        print_table(head, [_line(view) for view in found])
+
+
+def _line(view: "NamespaceView") -> list[object]:
+    block, load = [view.id, view.name, view.index, view.height], view.load
+    if load is None:
+        return [*block, *[None] * 7]
+    refused = ", ".join(f"{count} {reason}" for reason, count in sorted(load.refused.items()))
+    return [
+        *block,
+        load.queued_bytes,
+        f"{load.oldest_waiting_ms} ms",
+        f"{load.admitted_tx_per_s}/s",
+        f"{load.sealed_tx_per_s}/s",
+        f"{load.quota_used_permille / 10:.1f}%",
+        f"{load.sealed_share_permille / 10:.0f}% ({view.terms.share_permille / 10:.0f}%)",
+        refused or "0",
+    ]
 
 
 @app.command("follow")

@@ -1,6 +1,7 @@
 """Options that several commands share, and how their text is read."""
 
 import tomllib
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,10 @@ import typer
 from sequencer.cli.errors import UsageFault
 
 if TYPE_CHECKING:
+    from consensus.namespace_terms import NamespaceTerms
     from consensus.numbers import NamespaceId
+
+_NUMBER_DIGITS_MAX = 18
 
 
 def _default_home() -> Path:
@@ -33,6 +37,15 @@ L1DataOption = Annotated[
         "--l1-data",
         metavar="prefer|require|held",
         help="Where data goes: to the L1 while it fits (prefer), always (require), or only its hash (held).",
+    ),
+]
+TermsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--terms",
+        metavar="ID:TERM=NUMBER[,…]",
+        help="What a rollup may use at each validator: bytes_per_s, tx_per_s, queue_bytes, queue_tx, share_permille. "
+        "May be repeated; without it nothing bounds it in practice.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -82,6 +95,31 @@ def read_namespace(text: str) -> tuple[int, str]:
     if not colon or not name or not (number.isascii() and number.isdigit()):
         raise UsageFault(f"--namespace {text}: ID:NAME is wanted, such as 1001:alpha")
     return int(number), name
+
+
+def read_terms(entries: list[str] | None, known: Iterable[int]) -> "dict[int, NamespaceTerms]":
+    """The terms of `--terms` by namespace, each of which is in `known`. Raises `UsageFault` with every fault found."""
+    from consensus.namespace_terms import NamespaceTerms
+    from sequencer.keys.genesis_file import TERM_COMMENTS
+
+    found: dict[int, dict[str, int]] = {}
+    faults, ids = [], set(known)
+    for entry in entries or []:
+        number, _, text = entry.partition(":")
+        if not (number.isascii() and number.isdigit() and int(number) in ids):
+            faults.append(f"--terms {entry}: {number or 'nothing'} is not the id of a --namespace")
+            continue
+        for term in text.split(","):
+            name, _, value = term.partition("=")
+            if name not in TERM_COMMENTS:
+                faults.append(f"--terms {entry}: {name or 'nothing'} is none of {', '.join(TERM_COMMENTS)}")
+            elif not (value.isascii() and value.isdigit() and len(value) <= _NUMBER_DIGITS_MAX):
+                faults.append(f"--terms {entry}: {name} is a whole number")
+            else:
+                found.setdefault(int(number), {})[name] = int(value)
+    if faults:
+        raise UsageFault("\n".join(faults))
+    return {number: NamespaceTerms(**values) for number, values in found.items()}
 
 
 def read_namespace_id(text: str) -> "NamespaceId":

@@ -13,9 +13,11 @@ from sequencer.cli.options import (
     L1DataOption,
     PresetOption,
     SetOption,
+    TermsOption,
     read_l1_data,
     read_namespace,
     read_settings,
+    read_terms,
 )
 from sequencer.cli.output import print_fields, print_json, say
 
@@ -41,6 +43,7 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
         list[str] | None,
         typer.Option("--namespace", metavar="ID:NAME", help="A rollup; may be repeated. 1001:alpha and 1002:beta."),
     ] = None,
+    terms: TermsOption = None,
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "testnet",
     l1_chain_id: Annotated[
         int,
@@ -66,7 +69,8 @@ def make_testnet(  # noqa: PLR0913, PLR0917 (options of a command line)
     if summary is None:
         namespaces = [read_namespace(entry) for entry in namespace] if namespace else DEFAULT_NAMESPACES
         settings_of_all = _settings_of_all(_addresses(address, validators), read_settings(preset, settings))
-        plan = NetworkPlan(name, namespaces, settings_of_all, l1_chain_id=l1_chain_id)
+        given = read_terms(terms, (number for number, _ in namespaces))
+        plan = NetworkPlan(name, namespaces, settings_of_all, l1_chain_id=l1_chain_id, terms=given)
         summary = _make(output, plan if l1_data is None else replace(plan, l1_data=read_l1_data(l1_data)))
     fields: dict[str, Any] = {
         "name": summary.name,
@@ -90,7 +94,7 @@ def _make(output: Path, plan: "NetworkPlan") -> "NetworkSummary":
 
 
 def _addresses(entries: list[str] | None, count: int) -> list[str]:
-    from sequencer.node.config import split_address
+    from sequencer.node.addresses import split_address
 
     if not entries:
         return [f"validator-{index}:{P2P_PORT}" for index in range(count)]

@@ -21,10 +21,14 @@ _BINARY = "application/octet-stream"
 
 def read_json_rpc(answer: Answer, number: int) -> Any:
     """The result of the call with this number. Raises `RequestRefused` or `MalformedAnswer`."""
-    fields = Fields(_parse(answer), "answer")
+    return read_envelope(Fields(_parse(answer), "answer"), number)
+
+
+def read_envelope(fields: Fields, number: int) -> Any:
+    """The same of a parsed answer."""
     fields.constant("jsonrpc", "2.0")
     if "error" in fields:
-        raise _refusal(fields.object("error"))
+        raise refusal_of(fields.object("error"))
     fields.constant("id", number)
     return fields["result"]
 
@@ -33,7 +37,7 @@ def read_fast_door(answer: Answer, hashes: Sequence[Hash]) -> SubmitOutcome:
     """The outcome of a fast-door request. Raises `RequestRefused` or `MalformedAnswer`."""
     if answer.content_type == _BINARY:
         return decode_outcome(answer.body, hashes)
-    raise _refusal(Fields(_parse(answer), "answer").object("error"))
+    raise refusal_of(Fields(_parse(answer), "answer").object("error"))
 
 
 def read_readiness(answer: Answer) -> list[str]:
@@ -49,7 +53,8 @@ def _parse(answer: Answer) -> Any:
         raise MalformedAnswer(f"HTTP status {answer.status} with a body that is not JSON") from error
 
 
-def _refusal(error: Fields) -> RequestRefused:
+def refusal_of(error: Fields) -> RequestRefused:
+    """The error that a node's error object means. Raises `MalformedAnswer`."""
     code = error["code"]
     if isinstance(code, bool) or not isinstance(code, int):
         raise MalformedAnswer("error.code is a number")

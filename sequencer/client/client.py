@@ -29,24 +29,26 @@ from consensus.vocabulary.batch import KIND_OPEN, frame_items, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
 from sequencer.client.chain_view import CheckpointView, chain_from_json, checkpoint_from_json, validators_from_json
-from sequencer.client.errors import MalformedAnswer, StatusNotReached, UnprovedAnswer
+from sequencer.client.errors import MalformedAnswer, NoSubscriptions, StatusNotReached, UnprovedAnswer
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
 from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
+from sequencer.client.namespace_views import NamespaceView, namespace_view_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
+from sequencer.client.pushed_blocks import PushedBlocks
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.submission import SubmitOutcome, outcome_from_json
+from sequencer.client.subscribing import SubscribedItems
+from sequencer.client.subscription_items import HEAD_STATUSES, Kind
 from sequencer.client.transport import Transport, open_transport
 from sequencer.client.verify import verify_attestation, verify_proof, verify_receipt
 from sequencer.client.views import (
     BlockName,
     BlockView,
-    NamespaceView,
     PeerView,
     SyncStatus,
     block_from_json,
-    namespace_view_from_json,
     peer_from_json,
     sync_status_from_json,
 )
@@ -243,23 +245,61 @@ class SequencerClient:
         Verified if the client knows its chain: then a block comes once it is attested, else once it is final. To
         resume, pass the index after the last block, and its hash. A node that proves nothing is left for the next one;
         raises `UnprovedAnswer` or `MalformedAnswer` when all have failed in a row, `NodeUnreachable` when none answers.
+        By subscription, which is opened again where it was lost; of nodes that serve none the blocks are asked for.
         Leave the loop through `contextlib.aclosing`.
         """
         chain = await self.chain() if self.verifies else None
-        follower = NamespaceFollower(self, chain, namespace, from_index, prev_hash)
+        pushed = PushedBlocks(self.transport, chain, namespace, from_index, prev_hash)
+        follower: PushedBlocks | NamespaceFollower = pushed
         failures = 0
-        while True:
-            try:
-                blocks = await follower.next_blocks()
-            except (UnprovedAnswer, MalformedAnswer):
-                failures += 1
-                if failures >= self.transport.node_count:
-                    raise
-                self.transport.distrust_first()
-                continue
-            failures = 0
-            for block in blocks:
-                yield block
+        try:
+            while True:
+                try:
+                    blocks = await follower.next_blocks()
+                except NoSubscriptions:
+                    follower = NamespaceFollower(self, chain, namespace, pushed.next_index, pushed.prev_hash)
+                    continue
+                except (UnprovedAnswer, MalformedAnswer):
+                    failures += 1
+                    if failures >= self.transport.node_count:
+                        raise
+                    self.transport.distrust_first()
+                    continue
+                failures = 0
+                for block in blocks:
+                    yield block
+        finally:
+            await pushed.aclose()
+
+    async def follow_heads(self, statuses: Sequence[Status] = HEAD_STATUSES) -> AsyncGenerator[BlockView, None]:
+        """New blocks as the node says: each once it is `ordered`, the moment a fresh QC exists, and once it is `final`.
+
+        What came while the connection was lost is left out. Raises `NoSubscriptions`. Leave it through `aclosing`.
+        """
+        wanted = {"statuses": [status.value for status in statuses]}
+        async with SubscribedItems(self.transport, Kind.HEADS, lambda: wanted) as items:
+            while True:
+                yield block_from_json(await items.next())
+
+    async def follow_transactions(
+        self, hashes: Sequence[Hash], until: Status = Status.FINAL
+    ) -> AsyncGenerator[TransactionStatus, None]:
+        """Each transaction's status as the node says, now and at each change, until all have reached `until` or ended.
+
+        Rungs that are passed quickly may be left out. Raises `NoSubscriptions`. Leave it through `aclosing`.
+        """
+        left = dict.fromkeys(hashes)
+        told: dict[Hash, TransactionStatus] = {}
+        wanted = {"hashes": [to_hex(hash) for hash in left]}
+        async with SubscribedItems(self.transport, Kind.TRANSACTIONS, lambda: wanted) as items:
+            while left:
+                status = status_from_json(await items.next())
+                if told.get(status.hash) == status:
+                    continue
+                told[status.hash] = status
+                if status.has_reached(until) or status.has_ended:
+                    left.pop(status.hash, None)
+                yield status
 
     # the chain and the node
 

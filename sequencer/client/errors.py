@@ -4,7 +4,8 @@
 2. `UnprovedAnswer`: the shape is right and the content does not follow from the genesis and the signatures.
 3. `RequestRefused`: a node understood the request and says no, with a code and a one-word reason.
 4. `NodeUnreachable` and `OutcomeUnknown`: the network, or a node that is down.
-5. `StatusNotReached`: a transaction has not come as far as it was waited for.
+5. `NoSubscriptions`: a node that serves no WebSocket, or no more of them. Ask it instead.
+6. `StatusNotReached`: a transaction has not come as far as it was waited for.
 """
 
 from consensus.vocabulary.receipt import Receipt
@@ -52,6 +53,10 @@ class NodeUnreachable(ClientError):
 
 class OutcomeUnknown(ClientError):
     """A submission was sent and its answer was lost: the node may have taken it. Ask for the status by hash."""
+
+
+class NoSubscriptions(ClientError):
+    """The node answers, but takes no subscriptions: an older one, or one with too many of them."""
 
 
 class StatusNotReached(ClientError):

@@ -11,6 +11,7 @@ Invariants:
 3. While there is nothing new it asks again after POLL_MS_MIN, then ever more slowly up to POLL_MS_MAX.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -103,7 +104,7 @@ class NamespaceFollower:
                 raise MalformedAnswer(f"block {delivered.block.index} does not follow the one before")
             self._prev_hash = delivered.hash
             self._next_index = NamespaceIndex(delivered.block.index + 1)
-        return [FollowedBlock(one.block, one.hash, _transactions(one), False) for one in held]
+        return [FollowedBlock(one.block, one.hash, transactions_of(one), False) for one in held]
 
     async def _next_proved(self, verifier: NamespaceVerifier) -> list[FollowedBlock]:
         if not self._held:
@@ -153,13 +154,17 @@ class NamespaceFollower:
         return bool(parts)
 
     def _check_held(self, parts: list[NamespaceBlockPart]) -> None:
-        blocks = [*self._held, *(part.delivered for part in parts)]
-        held_bytes = sum(len(run.segment) + _RUN_BYTES for block in blocks for run in block.runs)
-        if held_bytes + len(blocks) * _BLOCK_BYTES > HELD_BYTES_MAX:
-            raise UnprovedAnswer("too_large", f"more than {HELD_BYTES_MAX} bytes without a proof")
+        check_held([*self._held, *(part.delivered for part in parts)])
 
 
-def _transactions(delivered: DeliveredBlock) -> tuple[bytes, ...]:
+def check_held(blocks: Sequence[DeliveredBlock]) -> None:
+    """Raises `UnprovedAnswer` if so much may not be held without a proof."""
+    held_bytes = sum(len(run.segment) + _RUN_BYTES for block in blocks for run in block.runs)
+    if held_bytes + len(blocks) * _BLOCK_BYTES > HELD_BYTES_MAX:
+        raise UnprovedAnswer("too_large", f"more than {HELD_BYTES_MAX} bytes without a proof")
+
+
+def transactions_of(delivered: DeliveredBlock) -> tuple[bytes, ...]:
     """The items of the runs that are not inert; the shape's reader has counted them."""
     items: list[bytes] = []
     for run in delivered.runs:

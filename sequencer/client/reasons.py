@@ -20,6 +20,7 @@ TRANSACTION_REJECTED = -32003  # EIP-1474
 LIMIT_EXCEEDED = -32005  # EIP-1474
 UNKNOWN_NAMESPACE = -32010
 FULL = -32011
+SUBSCRIBER_TOO_SLOW = -32015
 NOT_A_VALIDATOR = -32016
 ALREADY_KNOWN = -32017
 
@@ -51,11 +52,22 @@ TABLE = (
     Reason("unknown_namespace", UNKNOWN_NAMESPACE, 404, "The namespace is not registered; see `seq_listNamespaces`."),
     Reason("unknown_batch", INVALID_PARAMETERS, 404, "No L1 batch of this number is held here; see `seq_getBatch`."),
     Reason("pruned", RESOURCE_UNAVAILABLE, 410, "This node does not keep it any more; ask one that keeps everything."),
-    Reason("quota", FULL, 429, "The sender's or the namespace's quota is used up; wait `retry_after_ms`."),
+    Reason("quota", FULL, 429, "The namespace's quota at this validator is used up; wait `retry_after_ms`."),
+    Reason("client_quota", FULL, 429, "The sender's quota at this validator is used up; wait `retry_after_ms`."),
     Reason("full", FULL, 429, "The namespace's queue is full; wait `retry_after_ms`."),
     Reason("not_validator", NOT_A_VALIDATOR, 403, "This node has no lane; send to a validator."),
     Reason("known", ALREADY_KNOWN, 409, "Sent before; `data.receipt` is its first receipt."),
     Reason("too_slow", INVALID_REQUEST, 408, "The body did not arrive in time."),
+    Reason(
+        "subscriber_too_slow",
+        SUBSCRIBER_TOO_SLOW,
+        503,
+        "The subscriber is too slow: more waits for it than a node keeps. `data.resume` says where to go on.",
+    ),
+    Reason("needs_web_socket", METHOD_NOT_FOUND, 404, "Subscriptions are made over a WebSocket: connect to `/ws`."),
+    Reason("too_many_subscriptions", LIMIT_EXCEEDED, 429, "More subscriptions on one connection than this node keeps."),
+    Reason("unknown_subscription", INVALID_PARAMETERS, 404, "This connection has no subscription of that id."),
+    Reason("forbidden_origin", INVALID_REQUEST, 403, "Web pages of this origin may not connect; see `rpc.origins`."),
     Reason(
         "unsupported_media_type",
         INVALID_REQUEST,

@@ -19,7 +19,15 @@ from typing import TypeVar
 import httpx
 import trio
 
-from sequencer.client.errors import ClientError, MalformedAnswer, NodeUnreachable, OutcomeUnknown, RequestRefused
+from sequencer.client.errors import (
+    ClientError,
+    MalformedAnswer,
+    NodeUnreachable,
+    NoSubscriptions,
+    OutcomeUnknown,
+    RequestRefused,
+)
+from sequencer.client.web_socket import WebSocket, open_web_socket
 
 T = TypeVar("T")
 
@@ -56,10 +64,11 @@ class _Body(httpx.AsyncByteStream):
 class Transport:
     """Asks nodes. Use inside `open_transport`."""
 
-    def __init__(self, urls: Sequence[str], http: httpx.AsyncClient, timeout_s: float) -> None:
+    def __init__(self, urls: Sequence[str], http: httpx.AsyncClient, tls: ssl.SSLContext, timeout_s: float) -> None:
         self._urls = [url.rstrip("/") for url in urls]
         self._http = http
-        self._timeout_s = timeout_s
+        self._tls = tls
+        self.timeout_s = timeout_s  # for each node's answer
 
     @property
     def node_count(self) -> int:
@@ -88,7 +97,7 @@ class Transport:
         failure: ClientError | None = None
         for url in tuple(self._urls):
             try:
-                value = read(await self._exchange(url + path, body, headers or {}, self._timeout_s + extra_s))
+                value = read(await self._exchange(url + path, body, headers or {}, self.timeout_s + extra_s))
             except RequestRefused as refused:
                 if refused.reason not in _ELSEWHERE:
                     raise
@@ -102,6 +111,24 @@ class Transport:
             else:
                 self._urls.insert(0, self._urls.pop(self._urls.index(url)))
                 return value
+        raise failure or NodeUnreachable("no node to ask")
+
+    async def open_web_socket(self) -> WebSocket:
+        """A WebSocket to the first node that opens one.
+
+        Raises `NodeUnreachable` if none answers, and `NoSubscriptions` if those that answer take none.
+        """
+        failure: ClientError | None = None
+        for url in tuple(self._urls):
+            try:
+                socket = await open_web_socket(url, self._tls, self.timeout_s)
+            except NoSubscriptions as refused:
+                failure = refused
+            except NodeUnreachable as unreachable:
+                failure = failure or unreachable
+            else:
+                self._urls.insert(0, self._urls.pop(self._urls.index(url)))
+                return socket
         raise failure or NodeUnreachable("no node to ask")
 
     async def _exchange(self, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float) -> Answer:
@@ -147,4 +174,4 @@ async def open_transport(urls: Sequence[str], timeout_s: float) -> AsyncIterator
     needs_tls = any(url.startswith("https:") for url in urls)
     tls = ssl.create_default_context() if needs_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     async with httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, trust_env=False, verify=tls) as http:
-        yield Transport(urls, http, timeout_s)
+        yield Transport(urls, http, tls, timeout_s)

@@ -1,4 +1,4 @@
-"""What a node tells of its chain and of itself: blocks, namespaces, peers, progress and health.
+"""What a node tells of its chain and of itself: blocks, peers, progress and health.
 
 Responsible for: the types and their JSON shapes, one definition for node and client.
 Refuses to do: verify anything. Of all this only attested roots can be proved (`verify.py`).
@@ -61,17 +61,6 @@ class BlockView:
     state_root: Hash | None
     aux_root: Hash | None
     namespaces: tuple[NamespaceEntry, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceView:
-    """A registered namespace and its newest block; `index`, `height` and `hash` are None before its first."""
-
-    id: NamespaceId
-    name: str
-    index: NamespaceIndex | None
-    height: Height | None
-    hash: Hash | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,30 +221,6 @@ def _entry_from_json(value: object, name: str) -> NamespaceEntry:
         fields.number("byte_count"),
         fields.hash("data_root"),
         fields.hash("hash"),
-    )
-
-
-def namespace_view_to_json(namespace: NamespaceView) -> JsonObject:
-    """`{id, name, index, height, hash}`."""
-    return {
-        "id": namespace_to_json(namespace.id),
-        "name": namespace.name,
-        "index": namespace.index,
-        "height": namespace.height,
-        "hash": _hex_or_none(namespace.hash),
-    }
-
-
-def namespace_view_from_json(value: object, name: str = "namespace") -> NamespaceView:
-    """The inverse of `namespace_view_to_json`."""
-    fields = Fields(value, name)
-    index, height = _number_or_none(fields, "index"), _number_or_none(fields, "height")
-    return NamespaceView(
-        fields.namespace("id"),
-        fields.text("name"),
-        None if index is None else NamespaceIndex(index),
-        None if height is None else Height(height),
-        _hash_or_none(fields, "hash"),
     )
 
 

@@ -22,6 +22,7 @@ from consensus.bls import PUBLIC_KEY_BYTES as BLS_PUBLIC_KEY_BYTES
 from consensus.bls import SIGNATURE_BYTES as POSSESSION_BYTES
 from consensus.errors import GenesisError
 from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
+from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms
 from consensus.numbers import Milliseconds, NamespaceId, Stake
 from consensus.signing import PUBLIC_KEY_BYTES
 from consensus.validators import Validator
@@ -42,6 +43,14 @@ _PARAMETER_COMMENTS = {
     "anchor_step": "L1 blocks between two anchors",
     "l1_data": "prefer calldata, require it, or held: only a hash goes to the L1",
     "commit_bytes_max": "longest payload of one L1 commitment, bytes",
+}
+
+TERM_COMMENTS = {
+    "bytes_per_s": "admitted by each validator, length prefixes included",
+    "tx_per_s": "admitted by each validator",
+    "queue_bytes": "waiting at each validator at once",
+    "queue_tx": "waiting at each validator at once",
+    "share_permille": "least part of the bytes in batches while something waits",
 }
 
 
@@ -107,7 +116,16 @@ def render_genesis(genesis: Genesis) -> str:
         ]
     for namespace in genesis.namespaces:
         lines += ["", "[[namespaces]]", f"id = {namespace.id}", f"name = {_quote(namespace.name)}"]
+        lines += _render_terms(namespace.terms)
     return "\n".join(lines) + "\n"
+
+
+def _render_terms(terms: NamespaceTerms) -> list[str]:
+    """Those that are not the default."""
+    values = ((name, getattr(terms, name)) for name in TERM_COMMENTS)
+    return [
+        f"{name} = {value}  # {TERM_COMMENTS[name]}" for name, value in values if value != getattr(DEFAULT_TERMS, name)
+    ]
 
 
 def parse_public_keys(entry: Mapping[str, Any], stake: int, subject: str) -> Validator:
@@ -148,8 +166,15 @@ class _Form:
         )
 
     def _namespace(self, table: Mapping[str, Any], place: str) -> Namespace:
-        self._known(table, place, ("id", "name"))
-        return Namespace(NamespaceId(self._integer(table, "id", place, _U64_MAX)), self._text(table, "name", place))
+        self._known(table, place, ("id", "name", *TERM_COMMENTS))
+        maxima = {"bytes_per_s": _U64_MAX, "queue_bytes": _U64_MAX, "share_permille": 2**16 - 1}
+        terms = {
+            name: self._integer(table, name, place, maxima.get(name, _U32_MAX))
+            for name in TERM_COMMENTS
+            if name in table
+        }
+        namespace_id = NamespaceId(self._integer(table, "id", place, _U64_MAX))
+        return Namespace(namespace_id, self._text(table, "name", place), NamespaceTerms(**terms))
 
     def _parameters(self, table: Any, validators: int) -> ChainParameters:
         if not isinstance(table, Mapping):

@@ -1,17 +1,21 @@
 """The author's front door: which transactions of a request may wait.
 
-Responsible for: size checks, the room in a queue, and refusing what was seen within the window.
+Responsible for: quotas, size checks, the room in a queue, and refusing what was seen within the window.
 Refuses to do: look inside a transaction, or remove repeats that came through other validators: a copied transaction is
 a replay that a rollup withstands anyway, and removing it would cost every node a hash per transaction.
 
 Invariants:
-1. Per admitted transaction: one SHA-256 and a look-up in the two halves of the window; the rest is per request.
+1. Per admitted transaction: one SHA-256 and a look-up in the two halves of the window; the rest is per request. A
+   request that a quota refuses, or whose first item finds no room, is refused whole, and costs the same for any number
+   of items.
 2. A request is admitted up to the first item that finds the queue full: of what follows nothing is admitted, so that
-   a client's later transactions never overtake its earlier ones.
+   a client's later transactions never overtake its earlier ones. A quota admits a request or refuses it.
 3. A namespace may use at most as much room as is left over for all others: a flood never takes the last room, and the
    next namespace always finds some.
 4. The window remembers a hash for at least half its time and at most all of it, unless more than its count of hashes
    arrive: then for a shorter time.
+5. A namespace's quota is charged with what was admitted, a client's with all of a request but what found no room: to
+   refuse a transaction for what it is costs as much as to admit it.
 """
 
 import hashlib
@@ -24,6 +28,7 @@ from consensus.vocabulary.batch import KIND_OPEN, LENGTH_PREFIX_BYTES, Items, tr
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
+from sequencer.mempool.quota import Bucket, ClientQuotas
 
 RETRY_AFTER_MIN_MS = 10
 
@@ -39,6 +44,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedWhole:
+    """Nothing of the request was looked at. `quota`, `client_quota` and `full` carry a time to wait."""
+
+    reason: Refusal
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """The answer to one request: what is not refused is admitted. `hashes` has what was computed, by number."""
 
@@ -47,6 +60,12 @@ class Submission:
     admitted_count: int
     admitted_bytes: int  # without framing
     refused: tuple[Refused, ...]
+    whole: RefusedWhole | None = None  # then all else is empty
+
+    @staticmethod
+    def refused_whole(ticket: int, reason: Refusal, retry_after_ms: int | None = None) -> "Submission":
+        """Of which nothing was looked at."""
+        return Submission(ticket, (), 0, 0, (), RefusedWhole(reason, retry_after_ms))
 
     @property
     def admitted(self) -> tuple[tuple[int, Hash], ...]:
@@ -108,6 +127,7 @@ class Admission:
         self._bounds = bounds
         self._tx_bytes_max = tx_bytes_max
         self.seen = SeenWindow(bounds.seen_window_ms, bounds.seen_count_max)
+        self.clients = ClientQuotas(bounds.client_bytes_per_s, bounds.client_tx_per_s, bounds.clients_max)
         self.byte_count = 0
         self.entry_count = 0
 
@@ -116,9 +136,44 @@ class Admission:
         self.entry_count -= entry_count
         self.byte_count -= byte_count
 
-    def admit(self, queue: NamespaceQueue, ticket: Ticket, items: Items) -> Submission:
-        """Appends to `queue` what may wait and refuses the rest."""
-        self.seen.advance(ticket.received.mono_ms)
+    def admit(self, queue: NamespaceQueue, ticket: Ticket, items: Items, client: str | None) -> Submission:
+        """Appends to `queue` what may wait and refuses the rest. `client` has a quota of its own, unless it is None."""
+        mono_ms = ticket.received.mono_ms
+        sender = None if client is None else self.clients.bucket(client)
+        whole = self._refuse_whole(queue, sender, items, mono_ms)
+        if whole is not None:
+            queue.refused_counts[whole.reason] += len(items)
+            return Submission.refused_whole(ticket.id, whole.reason, whole.retry_after_ms)
+        self.seen.advance(mono_ms)
+        bytes_before = self.byte_count
+        submission, full_bytes = self._admit_items(queue, ticket, items)
+        taken_bytes = self.byte_count - bytes_before
+        queue.quota.take(taken_bytes, submission.admitted_count, mono_ms)
+        if sender is not None:
+            full_count = sum(item.reason is Refusal.FULL for item in submission.refused)
+            sender.take(len(items.framed) - full_bytes, len(items) - full_count, mono_ms)
+        queue.admitted.note(submission.admitted_count, taken_bytes, mono_ms)
+        queue.admitted_count += submission.admitted_count
+        queue.refused_counts.update(item.reason for item in submission.refused)
+        return submission
+
+    def _refuse_whole(
+        self, queue: NamespaceQueue, sender: Bucket | None, items: Items, mono_ms: float
+    ) -> RefusedWhole | None:
+        """What speaks against the request before anything of it is looked at."""
+        wait_ms = queue.quota.wait_ms(mono_ms)
+        if wait_ms:
+            return RefusedWhole(Refusal.QUOTA, wait_ms)
+        wait_ms = 0 if sender is None else sender.wait_ms(mono_ms)
+        if wait_ms:
+            return RefusedWhole(Refusal.CLIENT_QUOTA, wait_ms)
+        bytes_left, entries_left = self._room(queue)
+        if items and (items.ends[0] > bytes_left or entries_left < 1):
+            return RefusedWhole(Refusal.FULL, self._retry_after_ms(queue, len(items.framed), mono_ms))
+        return None
+
+    def _admit_items(self, queue: NamespaceQueue, ticket: Ticket, items: Items) -> tuple[Submission, int]:
+        """One by one; also the bytes from the first on that found no room."""
         hashes: list[Hash | None] = []
         refused: list[Refused] = []
         too_many: list[int] = []  # numbers that found the queue full
@@ -130,7 +185,7 @@ class Admission:
             hashlib.sha256,
         )
         size_max = LENGTH_PREFIX_BYTES + self._tx_bytes_max
-        taken_bytes = taken_count = begin = 0
+        taken_bytes = taken_count = full_bytes = begin = 0
         for number, end in enumerate(items.ends):
             size, start, begin = end - begin, begin + LENGTH_PREFIX_BYTES, end
             tx_id: Hash | None = None
@@ -147,30 +202,31 @@ class Admission:
                 else:
                     refused.append(Refused(number, Refusal.KNOWN, hash=tx_id))
             hashes.append(tx_id)
+        self.note_left(-taken_count, -taken_bytes)
         if too_many:
-            wait_ms = self._retry_after_ms(queue, sum(len(items[number]) for number in too_many), ticket)
+            full_bytes = len(framed) - items.begin(too_many[0])
+            wait_ms = self._retry_after_ms(queue, full_bytes, ticket.received.mono_ms)
             refused.extend(Refused(number, Refusal.FULL, retry_after_ms=wait_ms) for number in too_many)
             refused.sort(key=lambda item: item.number)
         for first, end in _gaps_between([item.number for item in refused], len(items)):
             queue.append(Run(ticket, first, items.part(first, end), cast("list[Hash]", hashes[first:end])))
-        queue.admitted_count += taken_count
-        self.note_left(-taken_count, -taken_bytes)
-        queue.refused_counts.update(item.reason for item in refused)
         admitted_bytes = taken_bytes - LENGTH_PREFIX_BYTES * taken_count
-        return Submission(ticket.id, hashes, taken_count, admitted_bytes, tuple(refused))
+        return Submission(ticket.id, hashes, taken_count, admitted_bytes, tuple(refused)), full_bytes
 
     def _room(self, queue: NamespaceQueue) -> tuple[int, int]:
         """Bytes and entries that `queue` may still take; see invariant 3."""
         bounds = self._bounds
         others_bytes = self.byte_count - queue.byte_count
         others_entries = self.entry_count - queue.entry_count
-        bytes_max = min(bounds.namespace_queue_bytes, (bounds.bytes_max - others_bytes) // 2)
-        entries_max = min(bounds.namespace_queue_entries, (bounds.entries_max - others_entries) // 2)
+        bytes_max = min(bounds.namespace_queue_bytes, queue.terms.queue_bytes, (bounds.bytes_max - others_bytes) // 2)
+        entries_max = min(
+            bounds.namespace_queue_entries, queue.terms.queue_tx, (bounds.entries_max - others_entries) // 2
+        )
         return bytes_max - queue.byte_count, entries_max - queue.entry_count
 
-    def _retry_after_ms(self, queue: NamespaceQueue, refused_bytes: int, ticket: Ticket) -> int:
+    def _retry_after_ms(self, queue: NamespaceQueue, refused_bytes: int, mono_ms: float) -> int:
         """When as much will have left as was refused, at the rate of late; at most the time to live."""
-        rate = queue.drain_rate.bytes_per_ms(ticket.received.mono_ms)
+        rate = queue.sealed.bytes_per_s(mono_ms) / 1_000
         if rate * self._bounds.ttl_ms <= refused_bytes:
             return self._bounds.ttl_ms
         return max(RETRY_AFTER_MIN_MS, round(refused_bytes / rate))

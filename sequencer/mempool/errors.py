@@ -14,5 +14,7 @@ class Refusal(StrEnum):
     UNKNOWN_NAMESPACE = "unknown_namespace"
     EMPTY = "empty"
     OVERSIZED = "oversized"  # above the chain's tx_bytes_max
+    QUOTA = "quota"  # the namespace's, of bytes or transactions a second; carries retry_after_ms
+    CLIENT_QUOTA = "client_quota"  # the sender's, over all namespaces; carries retry_after_ms
     FULL = "full"  # no room in the namespace's queue; carries retry_after_ms
     KNOWN = "known"  # seen here within the window; carries the hash

@@ -12,33 +12,39 @@ Invariants:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus.clock import Now
 from consensus.genesis import Genesis
 from consensus.numbers import Digest, Epoch, Hash, NamespaceId, Seq, ValidatorIndex
 from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES, Items
-from sequencer.mempool.admission import Admission, Refused, Submission
+from sequencer.mempool.admission import Admission, Submission
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import BATCH_OVERHEAD_BYTES, SEGMENT_OVERHEAD_BYTES, Draft, LanePlace, make_draft
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.fair_share import FairShare
+from sequencer.mempool.flow import Flow
 from sequencer.mempool.queues import NamespaceQueue, Ticket
 from sequencer.mempool.seal import Backlog, OwnLane, seal_at_mono_ms
+from sequencer.mempool.window import LaneWindow
+
+EXPIRED_STEP_MAX = 4_096  # transactions given up in one step, and those of one request more
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An admitted transaction whose time to live ended before it was sealed."""
+    """Admitted transactions of one request, from `number` on, whose time to live ended before they were sealed."""
 
+    namespace: NamespaceId
     ticket: int
     number: int
-    hash: Hash
+    hashes: Sequence[Hash]
 
 
 @dataclass(frozen=True, slots=True)
-class NamespaceStats:
-    """Counters since the start, and what waits now."""
+class NamespaceFigures:
+    """Counters since the start, what waits now, and per second what passed lately; bytes with their length prefixes."""
 
     admitted: int
     sealed: int
@@ -47,6 +53,11 @@ class NamespaceStats:
     waiting_count: int
     waiting_bytes: int
     oldest_age_ms: float
+    admitted_tx_per_s: float
+    admitted_bytes_per_s: float
+    sealed_tx_per_s: float
+    sealed_bytes_per_s: float
+    sealed_share: float  # of the bytes of all namespaces; 0 while none was sealed
 
 
 class Mempool:
@@ -57,28 +68,32 @@ class Mempool:
         self._index = index
         self._bounds = bounds
         self._batches_max = chain.parameters.lane_report_batches
-        self._queues = {namespace.id: NamespaceQueue(namespace.id) for namespace in chain.namespaces}
+        self._queues = {namespace.id: NamespaceQueue(namespace.id, namespace.terms) for namespace in chain.namespaces}
         self._admission = Admission(bounds, chain.parameters.tx_bytes_max)
         self._fair_share = FairShare(SEGMENT_OVERHEAD_BYTES)
         one_item = BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES + LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
         batch_bytes = min(chain.parameters.batch_bytes_max, max(bounds.batch_bytes_target, one_item))
         self._room_bytes = batch_bytes - BATCH_OVERHEAD_BYTES
+        self._sealed = Flow()
+        self._window = LaneWindow(bounds.lane_window_bytes)
         self._next_ticket = 1
         self._since_mono_ms = 0.0
         self._last_sealed_mono_ms = -math.inf
         self.unknown_namespace_count = 0  # transactions refused for a namespace that has no queue to count them
 
-    def submit(self, namespace: int, items: Items, now: Now) -> Submission:
-        """Admits or refuses each item of one request. The caller bounds the request (REQUEST_BYTES_MAX)."""
+    def submit(self, namespace: int, items: Items, now: Now, client: str | None = None) -> Submission:
+        """Admits or refuses each item of one request, or all of it. The caller bounds the request (REQUEST_BYTES_MAX).
+
+        `client` names the sender, whose quota applies; None: nobody's does.
+        """
         ticket = Ticket(self._next_ticket, now)
         self._next_ticket += 1
         queue = self._queues.get(NamespaceId(namespace))
         if queue is None:
             self.unknown_namespace_count += len(items)
-            refused = tuple(Refused(number, Refusal.UNKNOWN_NAMESPACE) for number in range(len(items)))
-            return Submission(ticket.id, (None,) * len(items), 0, 0, refused)
+            return Submission.refused_whole(ticket.id, Refusal.UNKNOWN_NAMESPACE)
         was_empty = self._admission.entry_count == 0
-        submission = self._admission.admit(queue, ticket, items)
+        submission = self._admission.admit(queue, ticket, items, client)
         if submission.admitted_count:
             if was_empty:
                 self._since_mono_ms = now.mono_ms
@@ -86,15 +101,20 @@ class Mempool:
         return submission
 
     def expire(self, now: Now) -> list[Expired]:
-        """Gives up what has waited longer than the time to live. Call it about once a second."""
+        """Gives up what has waited longer than the time to live, up to EXPIRED_STEP_MAX or a request more.
+
+        Call it about once a second, and again until it returns nothing.
+        """
         self._admission.seen.advance(now.mono_ms)
-        found = []
+        found: list[Expired] = []
+        left = EXPIRED_STEP_MAX
         for queue in self._queues.values():
-            for run in queue.expire(now.mono_ms - self._bounds.ttl_ms):
+            for run in queue.expire(now.mono_ms - self._bounds.ttl_ms, left):
+                left -= len(run)
                 self._admission.note_left(len(run), run.byte_count)
-                for number, tx_id in enumerate(run.hashes, run.number):
+                for tx_id in run.hashes:
                     self._admission.seen.forget(tx_id)
-                    found.append(Expired(run.ticket.id, number, tx_id))
+                found.append(Expired(queue.namespace, run.ticket.id, run.number, run.hashes))
         return found
 
     def seal_due(self, now: Now, own: OwnLane) -> bool:
@@ -103,22 +123,29 @@ class Mempool:
         return at_mono_ms is not None and at_mono_ms <= now.mono_ms
 
     def next_seal_ms(self, own: OwnLane) -> float | None:
-        """When a batch is due, on the monotonic clock; None: not before another event."""
-        backlog = Backlog(self._admission.byte_count, self._since_mono_ms, self._last_sealed_mono_ms)
+        """When a batch is due, on the monotonic clock; None: not before another event.
+
+        Ask again as soon as batches of the own lane are committed: that is how the lane's window learns of it.
+        """
+        self._window.note_uncommitted(own.uncommitted)
+        waiting_bytes, is_full = self._admission.byte_count, self._window.is_full
+        backlog = Backlog(waiting_bytes, self._since_mono_ms, self._last_sealed_mono_ms, is_full)
         return seal_at_mono_ms(backlog, own, self._batches_max, self._bounds)
 
     def draft(self, now: Now, seq: Seq, prev_digest: Digest, epoch: Epoch) -> Draft | None:
         """Takes the next batch out of the queues, or None when nothing waits."""
-        taken = self._fair_share.drain(self._room_bytes)
+        taken = self._fair_share.drain(min(self._room_bytes, self._window.room_bytes))
         if not taken:
             return None
         draft = make_draft(LanePlace(epoch, self._index, seq, prev_digest), now.wall_ms, taken)
         for entry in draft.header.segments:
             queue = self._queues[entry.namespace]
             queue.sealed_count += entry.item_count
-            queue.drain_rate.note(entry.byte_count, now.mono_ms)
+            queue.sealed.note(entry.item_count, entry.byte_count, now.mono_ms)
+            self._sealed.note(entry.item_count, entry.byte_count, now.mono_ms)
             self._admission.note_left(entry.item_count, entry.byte_count)
         self._since_mono_ms = self._last_sealed_mono_ms = now.mono_ms
+        self._window.note_sealed(draft.byte_count)
         return draft
 
     def abandon(self, draft: Draft) -> None:
@@ -126,17 +153,36 @@ class Mempool:
         for tx_id in draft.hashes():
             self._admission.seen.forget(tx_id)
 
-    def stats(self, now: Now) -> dict[NamespaceId, NamespaceStats]:
-        """Per namespace, for metrics."""
-        return {
-            queue.namespace: NamespaceStats(
-                queue.admitted_count,
-                queue.sealed_count,
-                queue.expired_count,
-                dict(queue.refused_counts),
-                queue.entry_count,
-                queue.byte_count,
-                queue.oldest_age_ms(now),
-            )
-            for queue in self._queues.values()
-        }
+    @property
+    def namespaces(self) -> Sequence[NamespaceId]:
+        """Those that are registered, by id."""
+        return tuple(self._queues)
+
+    @property
+    def waiting_count(self) -> int:
+        """Transactions that wait, over all namespaces."""
+        return self._admission.entry_count
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Their segment bytes."""
+        return self._admission.byte_count
+
+    def figures(self, namespace: NamespaceId, now: Now) -> NamespaceFigures:
+        """Of one namespace, which is registered."""
+        queue, mono_ms = self._queues[namespace], now.mono_ms
+        sealed_bytes_per_s, of_all = queue.sealed.bytes_per_s(mono_ms), self._sealed.bytes_per_s(mono_ms)
+        return NamespaceFigures(
+            admitted=queue.admitted_count,
+            sealed=queue.sealed_count,
+            expired=queue.expired_count,
+            refused=dict(queue.refused_counts),
+            waiting_count=queue.entry_count,
+            waiting_bytes=queue.byte_count,
+            oldest_age_ms=queue.oldest_age_ms(now),
+            admitted_tx_per_s=queue.admitted.tx_per_s(mono_ms),
+            admitted_bytes_per_s=queue.admitted.bytes_per_s(mono_ms),
+            sealed_tx_per_s=queue.sealed.tx_per_s(mono_ms),
+            sealed_bytes_per_s=sealed_bytes_per_s,
+            sealed_share=sealed_bytes_per_s / of_all if of_all else 0.0,
+        )

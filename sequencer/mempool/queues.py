@@ -1,7 +1,8 @@
 """One namespace's queue: first in, first out, bounded, with a time to live.
 
-Responsible for: the order of submission, the count of what waits, and how fast it drains.
-Refuses to do: judge transactions (`admission.py`) or choose between namespaces (`fair_share.py`).
+Responsible for: the order of submission, the count of what waits, and how fast it comes and goes.
+Refuses to do: judge transactions (`admission.py`), bound them (`quota.py`) or choose between namespaces
+(`fair_share.py`).
 
 Invariants:
 1. What is taken leaves in the order of its submission.
@@ -12,17 +13,21 @@ Invariants:
 """
 
 import bisect
-import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from consensus.clock import Now
+from consensus.namespace_terms import DEFAULT_TERMS, NamespaceTerms
 from consensus.numbers import Hash, NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.mempool.errors import Refusal
+from sequencer.mempool.flow import Flow
+from sequencer.mempool.quota import NAMESPACE_BURST_MS, Bucket
 
-_DRAIN_MEMORY_MS = 1_000.0
+# Hash, receipt and place cost a transaction so much, however short it is. So a batch of 512 KiB has 8,192 at most, and
+# a flood of tiny ones takes no more of the processor than of the batches.
+TX_COST_BYTES_LEAST = 64
 
 
 class Ticket(NamedTuple):
@@ -68,14 +73,20 @@ class Run:
         """How many those are."""
         return len(self._items.framed) - self._items.begin(self._taken)
 
-    def head_size(self) -> int:
-        """Segment bytes of the first."""
-        return self._items.ends[self._taken] - self._items.begin(self._taken)
+    @property
+    def cost_bytes(self) -> int:
+        """What it costs of a share and of a batch: its bytes, but no less than TX_COST_BYTES_LEAST a transaction."""
+        return max(self.byte_count, TX_COST_BYTES_LEAST * len(self))
 
-    def split(self, bytes_max: int) -> "Run":
-        """Takes off as many as fit into so many segment bytes: at least the first, and not all."""
+    def head_cost_bytes(self) -> int:
+        """That of the first."""
+        return max(TX_COST_BYTES_LEAST, self._items.ends[self._taken] - self._items.begin(self._taken))
+
+    def split(self, cost_max: int) -> "Run":
+        """Takes off as many as cost so much together: at least the first, and not all."""
         items, taken = self._items, self._taken
-        end = bisect.bisect_right(items.ends, items.begin(taken) + bytes_max, taken)
+        end = bisect.bisect_right(items.ends, items.begin(taken) + cost_max, taken)
+        end = min(end, taken + cost_max // TX_COST_BYTES_LEAST)
         head = Run(self.ticket, self.number, items.part(taken, end), self._hashes[taken:end])
         self._taken = end
         if items.begin(end) > len(items.framed) // 2:
@@ -84,53 +95,37 @@ class Run:
         return head
 
 
-class DrainRate:
-    """Bytes per ms that left, averaged with a memory that halves about every 0.7 s."""
-
-    __slots__ = ("_at_mono_ms", "_level")
-
-    def __init__(self) -> None:
-        self._level = 0.0
-        self._at_mono_ms = 0.0
-
-    def note(self, byte_count: int, mono_ms: float) -> None:
-        """`byte_count` bytes left at `mono_ms`."""
-        self._level = self._decayed(mono_ms) + byte_count
-        self._at_mono_ms = mono_ms
-
-    def bytes_per_ms(self, mono_ms: float) -> float:
-        """The rate as of `mono_ms`; 0 when nothing ever left."""
-        return self._decayed(mono_ms) / _DRAIN_MEMORY_MS
-
-    def _decayed(self, mono_ms: float) -> float:
-        return self._level * math.exp(min(0.0, self._at_mono_ms - mono_ms) / _DRAIN_MEMORY_MS)
-
-
 class NamespaceQueue:
     """See the module's invariants. `deficit` and `in_turn` belong to `fair_share.py`."""
 
     __slots__ = (
+        "admitted",
         "admitted_count",
         "byte_count",
         "deficit",
-        "drain_rate",
         "entry_count",
         "expired_count",
         "in_turn",
         "namespace",
+        "quota",
         "refused_counts",
         "runs",
+        "sealed",
         "sealed_count",
+        "terms",
     )
 
-    def __init__(self, namespace: NamespaceId) -> None:
+    def __init__(self, namespace: NamespaceId, terms: NamespaceTerms = DEFAULT_TERMS) -> None:
         self.namespace = namespace
+        self.terms = terms
+        self.quota = Bucket(terms.bytes_per_s, terms.tx_per_s, NAMESPACE_BURST_MS)
         self.runs: deque[Run] = deque()
         self.entry_count = 0
         self.byte_count = 0
         self.deficit = 0
         self.in_turn = False
-        self.drain_rate = DrainRate()
+        self.admitted = Flow()
+        self.sealed = Flow()
         self.admitted_count = 0
         self.sealed_count = 0
         self.expired_count = 0
@@ -142,26 +137,28 @@ class NamespaceQueue:
         self.entry_count += len(run)
         self.byte_count += run.byte_count
 
-    def head_size(self) -> int:
-        """Segment bytes of the oldest transaction; there is one."""
-        return self.runs[0].head_size()
+    def head_cost_bytes(self) -> int:
+        """What the oldest transaction costs; there is one."""
+        return self.runs[0].head_cost_bytes()
 
-    def take(self, bytes_max: int) -> Run:
-        """Removes as many of the oldest run as fit; the oldest transaction does."""
+    def take(self, cost_max: int) -> Run:
+        """Removes as many of the oldest run as cost so much at most; the oldest transaction does."""
         run = self.runs[0]
-        if run.byte_count <= bytes_max:
+        if run.cost_bytes <= cost_max:
             self.runs.popleft()
         else:
-            run = run.split(bytes_max)
+            run = run.split(cost_max)
         self._note_left(run)
         return run
 
-    def expire(self, received_before_mono_ms: float) -> list[Run]:
-        """Removes what was received before that, oldest first."""
-        expired = []
-        while self.runs and self.runs[0].ticket.received.mono_ms < received_before_mono_ms:
+    def expire(self, received_before_mono_ms: float, count_max: int) -> list[Run]:
+        """Removes what was received before that, oldest first; whole runs, until `count_max` or more have gone."""
+        expired: list[Run] = []
+        gone = 0
+        while self.runs and gone < count_max and self.runs[0].ticket.received.mono_ms < received_before_mono_ms:
             run = self.runs.popleft()
             self._note_left(run)
+            gone += len(run)
             self.expired_count += len(run)
             expired.append(run)
         if not self.runs:

@@ -10,6 +10,8 @@ Invariants:
 3. The delay grows with the number of our uncommitted batches u. With a commit lag L and a delay d, u settles at L ÷ d,
    so a delay that grows with u is also never below L ÷ the lane bound: it passes every limit as u nears the bound, and
    at the bound nothing is sealed until a commit, while batches grow.
+4. While more of the lane is out than its window (`window.py`), a batch waits for a commit, or for PATIENCE_MS after the
+   last one: where nothing commits, receipts are still given.
 """
 
 import math
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 
 from sequencer.mempool.bounds import MempoolBounds
 
+PATIENCE_MS = 250.0
 _RISE_SHARE = 0.25  # of the bound: from here on the delay stays at its maximum …
 _SPARE_SHARE = 0.25  # … until only this share of the bound is left
 
@@ -36,6 +39,7 @@ class Backlog:
     byte_count: int
     since_mono_ms: float  # when the oldest arrived, or the last batch left without it
     last_sealed_mono_ms: float
+    is_lane_full: bool = False  # its window is
 
 
 def batch_delay_ms(uncommitted: int, batches_max: int, bounds: MempoolBounds) -> float:
@@ -57,6 +61,8 @@ def seal_at_mono_ms(backlog: Backlog, own: OwnLane, batches_max: int, bounds: Me
     if backlog.byte_count == 0 or own.uncommitted >= batches_max:
         return None
     if backlog.byte_count >= bounds.batch_bytes_target:
-        return backlog.since_mono_ms
-    delay_ms = batch_delay_ms(own.uncommitted, batches_max, bounds)
-    return (backlog.since_mono_ms if own.is_syncing else backlog.last_sealed_mono_ms) + delay_ms
+        due_mono_ms = backlog.since_mono_ms
+    else:
+        delay_ms = batch_delay_ms(own.uncommitted, batches_max, bounds)
+        due_mono_ms = (backlog.since_mono_ms if own.is_syncing else backlog.last_sealed_mono_ms) + delay_ms
+    return max(due_mono_ms, backlog.last_sealed_mono_ms + PATIENCE_MS) if backlog.is_lane_full else due_mono_ms

@@ -6,7 +6,7 @@ Refuses to do: keep anything; every answer is read from disk or from the replica
 Invariants:
 1. What grows with the content of blocks is read and decoded in a thread, at most READS_AT_ONCE_MAX at a time. A thread
    touches the stores, the batch source and the plain numbers of `Progress`; the replica's tree stays on the event loop.
-2. `ordered` is what a fresh QC names, and its ancestors.
+2. `ordered` is what a fresh QC names, and its ancestors, until their commit is on disk: then they are `final`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,16 @@ from typing import Literal
 import trio
 
 from consensus.encoding import decode_whole
-from consensus.genesis import Genesis
+from consensus.genesis import Genesis, Namespace
 from consensus.numbers import GENESIS_EPOCH, GENESIS_HEIGHT, Height, NamespaceId, NamespaceIndex
 from consensus.replica.replica import Replica
 from consensus.vocabulary.attestation import AttestationCertificate
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.tip import Tip
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status
-from sequencer.client.views import BlockName, BlockView, NamespaceEntry, NamespaceView
+from sequencer.client.views import BlockName, BlockView, NamespaceEntry
 from sequencer.client.wire import NamespaceProof
 from sequencer.execution.blocks import ExecutedBlock, ExecutedNamespace
 from sequencer.execution.namespaces import NamespaceHeads, leaves_at
@@ -51,13 +52,18 @@ class ChainViews:
         source: BatchSource,
         progress: Progress,
         heads: Callable[[], NamespaceHeads],
+        unsaved_tip: Callable[[Height], Tip | None],
     ) -> None:
-        """`heads`: the newest block of every namespace, as executed; asked in threads, too."""
+        """`heads`: the newest block of every namespace, as executed; asked in threads, too.
+
+        `unsaved_tip`: the tip of a height that is committed, so no longer in the tree, and perhaps not on disk yet.
+        """
         self._chain = chain
         self._replica = replica
         self._store = store
         self._blocks = blocks
         self._heads = heads
+        self._unsaved_tip = unsaved_tip
         self._pages = NamespacePages(store, blocks, source, heads)
         self._progress = progress
         self._limiter = trio.CapacityLimiter(READS_AT_ONCE_MAX)
@@ -91,7 +97,8 @@ class ChainViews:
         if block_id is not None:
             committed = self._tip(block_id)
             return self._tip_view(committed, Status.FINAL) if committed is not None else None
-        ordered = next((tip for tip in self._ordered_branch() if tip.header.height == height), None)
+        branch = self._ordered_branch()
+        ordered = next((tip for tip in branch if tip.header.height == height), None) or self._unsaved_tip(height)
         return self._tip_view(ordered, Status.ORDERED) if ordered is not None else None
 
     def _tip(self, block_id: bytes) -> Tip | None:
@@ -114,6 +121,10 @@ class ChainViews:
                 return state.tree.branch(tip.id) or ()
             qc = tip.justify
         return ()
+
+    def ordered_block(self, tip: Tip) -> BlockView:
+        """A block that a fresh QC covers and that is not committed yet."""
+        return self._tip_view(tip, Status.ORDERED)
 
     def _tip_view(self, tip: Tip, status: Status) -> BlockView:
         header = tip.header
@@ -162,6 +173,11 @@ class ChainViews:
 
     # namespaces
 
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """See `Service.newest_index`."""
+        head = self._heads().head(namespace)
+        return None if head is None else head.index
+
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """See `Service.namespaces`."""
         return await trio.to_thread.run_sync(self._namespace_views, from_id, count, limiter=self._limiter)
@@ -169,16 +185,17 @@ class ChainViews:
     def _namespace_views(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         """In a thread: three reads for each."""
         found = [namespace for namespace in self._chain.namespaces if namespace.id >= from_id][:count]
-        return [self._namespace_view(namespace.id, namespace.name) for namespace in found]
+        return [self._namespace_view(namespace) for namespace in found]
 
-    def _namespace_view(self, namespace: NamespaceId, name: str) -> NamespaceView:
+    def _namespace_view(self, registered: Namespace) -> NamespaceView:
         """Of a node that began at a checkpoint after the namespace's newest block, without that block's height."""
+        namespace, name, terms = registered.id, registered.name, registered.terms
         head = self._heads().head(namespace)
         if head is None:
-            return NamespaceView(namespace, name, None, None, None)
+            return NamespaceView(namespace, name, None, None, None, terms)
         encoded = self._blocks.load_namespace_block(namespace, head.index)
         height = decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
-        return NamespaceView(namespace, name, head.index, height, head.hash)
+        return NamespaceView(namespace, name, head.index, height, head.hash, terms)
 
     async def namespace_blocks(
         self, namespace: NamespaceId, from_index: NamespaceIndex, count: int, first_run: int, bytes_max: int

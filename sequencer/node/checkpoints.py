@@ -55,6 +55,8 @@ class Checkpoints:
         self._states: OrderedDict[Height, ExecutionState] = OrderedDict()
         self._certificates: list[AttestationCertificate] = []  # since the last one that was kept, rising
         self._moved = trio.Event()
+        self._shown: CheckpointView | None = None
+        self._showing = trio.Lock()
         found = stores.blocks.load_checkpoint()
         self.height = ExecutionState.decode(found[1]).height if found is not None else GENESIS_HEIGHT
 
@@ -100,8 +102,14 @@ class Checkpoints:
         return True
 
     async def newest(self) -> CheckpointView | None:
-        """The newest checkpoint as clients get it, or None before the first. Raises `StorageFault`."""
-        return await trio.to_thread.run_sync(self._view)
+        """The newest checkpoint as clients get it, or None before the first. Raises `StorageFault`.
+
+        Put together once, however many ask: with many namespaces that is seconds of work.
+        """
+        async with self._showing:
+            if self._shown is None or self._shown.height != self.height:
+                self._shown = await trio.to_thread.run_sync(self._view)
+            return self._shown
 
     def _view(self) -> CheckpointView | None:
         found = load_newest(self._chain, self._stores)
@@ -195,6 +203,9 @@ def _require_known(
         raise KeyUsedElsewhere(
             f"the chain has ordered this validator's lane up to {known_seq}, behind {own_seq}, its last"
         )
+    digest = checkpoint.state.effective.cut[index].digest
+    if own_head is not None and known_seq == own_seq and digest != own_head.digest:
+        raise KeyUsedElsewhere(f"the chain has ordered another batch {own_seq} of this validator's lane than its last")
 
 
 def _puts(checkpoint: Checkpoint) -> list[tuple[bytes, bytes]]:

@@ -14,62 +14,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consensus import limits
+from sequencer.node.addresses import Peer
+from sequencer.node.config_section import HOUR_MS, MIB, Section
+from sequencer.node.config_servers import MetricsSection, RpcSection
 
 ENVIRONMENT_PREFIX = "SEQUENCER_"
 ENVIRONMENT_DELIMITER = "__"
-_MIB = 1024 * 1024
-_HOUR_MS = 3_600_000
 
 Preset = Literal["default", "lan", "devnet"]
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port (1 … 65,535). Raises `ValueError`; resolves no name."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("write an IPv6 address in brackets: [::1]:9000")
-    if not colon or not host or any(c.isspace() or c == "/" for c in host):
-        raise ValueError("an address is host:port")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
-        raise ValueError("a port is 1 to 65535")
-    return host, int(port)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Peer(_Section):
-    """Where another validator listens."""
-
-    index: int = Field(ge=0, lt=limits.VALIDATORS_MAX, description="the validator's place in the genesis")
-    address: str = Field(description="host:port; the host is an IP address or a DNS name")
-
-    @field_validator("address")
-    @classmethod
-    def _check_address(cls, value: str) -> str:
-        split_address(value)
-        return value
-
-    @property
-    def host(self) -> str:
-        """IP address or DNS name, without brackets."""
-        return split_address(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        return split_address(self.address)[1]
-
-
-class NodeSection(_Section):
+class NodeSection(Section):
     """The node as a whole. Which validator it is follows from its node key and the genesis."""
 
     tx_index: Literal["own", "all", "none"] = Field(
@@ -89,7 +49,7 @@ class NodeSection(_Section):
         return self
 
 
-class P2pSection(_Section):
+class P2pSection(Section):
     """Links between validators."""
 
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104 (peers must reach it)
@@ -121,37 +81,14 @@ class P2pSection(_Section):
         return self
 
 
-class RpcSection(_Section):
-    """JSON-RPC server, fast door and health pages."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(default=8645, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
-    request_bytes_max: int = Field(default=4 * _MIB, ge=64 * 1024, le=64 * _MIB, description="longest request body")
-    fast_door_items_max: int = Field(
-        default=4096, ge=1, le=limits.RECEIPT_ITEMS_MAX, description="most transactions in one fast-door request"
-    )
-    batch_calls_max: int = Field(default=100, ge=1, le=10_000, description="most calls in one JSON-RPC batch")
-    connections_max: int = Field(default=1024, ge=1, le=100_000, description="most connections open at once")
-    wait_timeout_max_ms: int = Field(
-        default=60_000, ge=100, le=_HOUR_MS, description="longest time a client may wait in seq_waitForTransaction"
-    )
-
-
-class MetricsSection(_Section):
-    """Prometheus metrics at /metrics."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(default=9464, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one")
-
-
-class ConsensusSection(_Section):
+class ConsensusSection(Section):
     """Timing of views. Each node may choose its own; safety never depends on it."""
 
     view_timeout_ms: int = Field(
         default=1000, ge=20, le=60_000, description="how long a view may take before the validator gives it up"
     )
     view_timeout_max_ms: int = Field(
-        default=8000, ge=20, le=_HOUR_MS, description="up to which the time grows while views go on failing"
+        default=8000, ge=20, le=HOUR_MS, description="up to which the time grows while views go on failing"
     )
     min_block_interval_ms: int = Field(
         default=5, ge=0, le=10_000, description="shortest time between two blocks when unloaded"
@@ -188,11 +125,24 @@ class ConsensusSection(_Section):
         return self
 
 
-class MempoolSection(_Section):
+class MempoolSection(Section):
     """Transactions between their arrival and their batch."""
 
     queue_bytes: int = Field(
-        default=16 * _MIB, ge=64 * 1024, le=4096 * _MIB, description="longest queue of one namespace"
+        default=16 * MIB, ge=64 * 1024, le=4096 * MIB, description="longest queue of one namespace"
+    )
+    queue_tx: int = Field(default=65_536, ge=1, le=16 * MIB, description="most transactions in it")
+    client_bytes_per_s: int = Field(
+        default=16 * MIB,
+        ge=0,
+        le=2**40,
+        description="most that one client may hand in, over all namespaces; 0: no bound",
+    )
+    client_tx_per_s: int = Field(
+        default=50_000,
+        ge=0,
+        le=2**32 - 1,
+        description="the same in transactions; a client is an IPv4 address or IPv6 /64",
     )
     ttl_s: float = Field(default=30.0, ge=0.1, le=3600, description="a transaction not sealed by then expires")
     seen_window_s: float = Field(
@@ -207,6 +157,12 @@ class MempoolSection(_Section):
     batch_delay_max_ms: int = Field(
         default=40, ge=1, le=10_000, description="longest time a batch is kept open under load"
     )
+    lane_window_bytes: int = Field(
+        default=8 * MIB,
+        ge=256 * 1024,
+        le=1024 * MIB,
+        description="most bytes of own batches on their way to a commit",
+    )
     batch_bytes_target: int = Field(
         default=512 * 1024, ge=1024, le=limits.BATCH_BYTES_CEILING, description="a batch of this size is sealed at once"
     )
@@ -218,21 +174,21 @@ class MempoolSection(_Section):
         return self
 
 
-class LanesSection(_Section):
+class LanesSection(Section):
     """Batches of all validators on their way into blocks."""
 
     lane_bytes_max: int = Field(
-        default=64 * _MIB, ge=_MIB, le=16_384 * _MIB, description="most uncommitted bytes held for one author"
+        default=64 * MIB, ge=MIB, le=16_384 * MIB, description="most uncommitted bytes held for one author"
     )
 
 
-class StorageSection(_Section):
+class StorageSection(Section):
     """Files under HOME/data."""
 
     segment_bytes: int = Field(
-        default=64 * _MIB,
-        ge=_MIB,
-        le=4096 * _MIB,
+        default=64 * MIB,
+        ge=MIB,
+        le=4096 * MIB,
         description="size at which a segment file of batches is closed",
     )
     keep_s: float = Field(
@@ -248,7 +204,7 @@ class StorageSection(_Section):
     )
 
 
-class L1Section(_Section):
+class L1Section(Section):
     """The L1 that blocks are anchored in and committed to. Its chain id stands in the genesis."""
 
     url: str = Field(default="", max_length=2048, description="JSON-RPC endpoint, http:// or https://; empty: none")
@@ -293,7 +249,7 @@ class L1Section(_Section):
         return self
 
 
-class LoggingSection(_Section):
+class LoggingSection(Section):
     """Log lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(

@@ -4,8 +4,10 @@ Responsible for: stepping the core, its timers, saving before sending, and servi
 Refuses to do: decide anything about the protocol.
 
 Invariants:
-1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`).
-2. A commit is told to execution only after its puts are synced.
+1. Effects are carried out in the order given; what a `Save` precedes leaves only after it is synced (`outbox.py`). A
+   `Confirm` waits, too: a vote of our own that its QC counts could else be forgotten, and with it what clients were
+   told is ordered.
+2. A commit is told to its listener after what was put before it is synced; execution writes it (`execution_driver.py`).
 3. At most FETCHES_MAX walks are under way at once.
 4. A peer that was late has twice the time with its next page, up to FETCH_TIMEOUT_MAX_MS, until it is in time again: a
    page that a slow link or a busy machine cannot bring in FETCH_TIMEOUT_MS is not asked for in vain for ever.
@@ -71,7 +73,7 @@ from sequencer.node.frames import (
     encode_tips_request,
 )
 from sequencer.node.outbox import Outbox
-from sequencer.node.records import commit_puts, save_puts, tips_puts
+from sequencer.node.records import save_puts, tips_puts
 from sequencer.node.tip_pages import TipPages
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -111,7 +113,7 @@ _log = structlog.get_logger("consensus")
 class ConsensusListener:
     """Whom the driver tells of what consensus decides. All are called from the event loop and return at once."""
 
-    committed: Callable[[Commit], None]  # after its puts are synced
+    committed: Callable[[Commit], None]
     confirmed: Callable[[Confirm], None]
     batches_needed: Callable[[NeedBatches], None]
 
@@ -220,7 +222,7 @@ class ConsensusDriver:
             case Confirm():
                 self._metrics.set(table.CONSENSUS_HEIGHT, effect.tip.header.height, "ordered")
                 self._metrics.add(table.CONSENSUS_QCS)
-                self._outbox.post(lambda: self._listener.confirmed(effect))
+                self._outbox.post(lambda: self._listener.confirmed(effect))  # our own vote may be in the QC
             case Commit():
                 self._commit(effect)
             case PeerFault():
@@ -259,8 +261,12 @@ class ConsensusDriver:
 
     def _commit(self, commit: Commit) -> None:
         self._metrics.set(table.CONSENSUS_HEIGHT, commit.blocks[-1].tip.header.height, "final")
-        self._outbox.put(commit_puts(commit))
+        self._pages.note_committed(block.tip for block in commit.blocks)
         self._outbox.post(lambda: self._listener.committed(commit))
+
+    def note_saved(self, commit: Commit) -> None:
+        """A commit is on disk."""
+        self._pages.note_saved(block.tip for block in commit.blocks)
 
     # timers
 

@@ -67,14 +67,17 @@ class EvidenceDriver:
         database: Database,
         source: BatchSource,
         view: Callable[[], View],
+        kept: Callable[[EvidenceView], None],
         metrics: Metrics,
     ) -> None:
+        """`kept` is told of every proof that is synced; it returns at once."""
         self._chain = chain
         self._index = index
         self._database = database
         self._store = EvidenceStore(database)
         self._source = source
         self._view = view
+        self._kept = kept
         self._metrics = metrics
         self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
         self._host: ValidatorHost | None = None
@@ -199,6 +202,7 @@ class EvidenceDriver:
             is_own_key=offence.validator == self._index,
             sender=sender,
         )
+        self._kept(EvidenceView(offence, encoded))
         if self._host is not None and self._travels(encoded):
             self._host.broadcast(FrameKind.EVIDENCE, encoded)
 

@@ -1,15 +1,17 @@
-"""Drives execution: committed blocks in, stored namespace blocks and due attestations out.
+"""Drives execution: commits in; stored commits, namespace blocks and due attestations out.
 
 Responsible for: waiting until every batch of a block is held, executing in a thread, one synced write for all heights
-that wait.
+that wait and the commits that brought them.
 Refuses to do: run ahead of the disk, or stop consensus: it works behind it.
 
 Invariants:
-1. Heights are executed one by one, in order; a height is told to others only after its write is synced.
-2. A node that lacks a batch executes up to the gap and attests nothing beyond it.
+1. Heights are executed one by one, in order; a commit or a height is told to others only after its write is synced.
+2. A node that lacks a batch executes up to the gap and attests nothing beyond it. What is committed meanwhile is
+   written without it.
 3. At most QUEUE_MAX committed blocks wait in memory; beyond that they are read back from the chain store.
 4. A write has as many heights as are committed and held by then, up to GROUP_HEIGHTS_MAX, and none after
-   GROUP_PUTS_MAX puts: it is atomic, so a crash loses all of them, and none was told to anybody.
+   GROUP_PUTS_MAX puts: it is atomic, so a crash loses all of them, and none was told to anybody. No promise is lost
+   with a commit: those who voted for it have synced what lets nothing else be committed in its place.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -31,7 +33,7 @@ from sequencer.execution.execute import Execution, Executor, OrderedTip
 from sequencer.execution.state import ExecutionState
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.records import execution_puts
+from sequencer.node.records import commit_puts, execution_puts
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage import chain, safety, transactions
@@ -43,6 +45,10 @@ GROUP_HEIGHTS_MAX = 64
 GROUP_PUTS_MAX = 4_000  # a write holds the database for about 1 µs per put
 
 _log = structlog.get_logger("execution")
+
+
+def _all_puts(commits: Sequence[Commit]) -> Puts:
+    return [put for commit in commits for put in commit_puts(commit)]
 
 
 class _HeldBatches(Mapping[Digest, Batch]):
@@ -70,7 +76,8 @@ class ExecutionPorts:
     """What the driver needs of its neighbours."""
 
     until_held: Callable[[Sequence[OrderedBatch]], Awaitable[None]]
-    executed: Callable[[Execution], None]  # after the write is synced
+    saved: Callable[[Commit], None]  # after the write is synced
+    executed: Callable[[Execution], None]  # likewise
 
 
 class ExecutionDriver:
@@ -101,12 +108,15 @@ class ExecutionDriver:
         self._failpoints = failpoints
         self.state = state
         self.committed_height = state.height
+        self._saved_height = state.height  # up to which commits can be read back
+        self._unsaved: list[Commit] = []
         self._waiting: dict[Height, OrderedTip] = {}
         self._arrived = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
 
     def note_committed(self, commit: Commit) -> None:
-        """Takes blocks whose commit is synced."""
+        """Takes a commit that is not on disk yet."""
+        self._unsaved.append(commit)
         for block in commit.blocks:
             height = block.tip.header.height
             self.committed_height = max(self.committed_height, height)
@@ -117,7 +127,13 @@ class ExecutionDriver:
     def note_recovered(self, committed_height: Height) -> None:
         """Blocks up to this height are committed on disk."""
         self.committed_height = max(self.committed_height, committed_height)
+        self._saved_height = max(self._saved_height, committed_height)
         self._arrived.set()
+
+    def waiting_tip(self, height: Height) -> Tip | None:
+        """The tip of a height that is committed and not executed, if it is in memory."""
+        ordered = self._waiting.get(height)
+        return ordered.tip if ordered is not None else None
 
     async def run(self) -> None:
         """Executes for ever. Raises `StorageFault` or `BrokenInvariant`."""
@@ -128,16 +144,53 @@ class ExecutionDriver:
                 await self._execute_next()
 
     async def _execute_next(self) -> None:
+        if not self._is_known(Height(self.state.height + 1)):
+            await self._save_commits()
         first = self._next_ordered(self.state)
-        await self._ports.until_held(first.batches)
+        if not self._is_held(first):
+            await self._wait_for(first)
+        commits = tuple(self._unsaved)
         started = trio.current_time()
-        executions = await trio.to_thread.run_sync(self._execute, first, limiter=self._limiter)
+        executions = await trio.to_thread.run_sync(self._execute, first, commits, limiter=self._limiter)
         seconds = (trio.current_time() - started) / len(executions)
+        self._tell_saved(commits)
         for execution in executions:
             self.state = execution.state
             self._waiting.pop(execution.block.height, None)
             self._measure(execution.block, seconds)
             self._ports.executed(execution)
+
+    async def _wait_for(self, ordered: OrderedTip) -> None:
+        """Returns once its batches are held; writes what is committed meanwhile."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._save_while_waiting)
+            await self._ports.until_held(ordered.batches)
+            nursery.cancel_scope.cancel()
+
+    async def _save_while_waiting(self) -> None:
+        while True:
+            self._arrived = trio.Event()
+            await self._save_commits()
+            await self._arrived.wait()
+
+    async def _save_commits(self) -> None:
+        commits = tuple(self._unsaved)
+        if commits:
+            await trio.to_thread.run_sync(self._write, _all_puts(commits), limiter=self._limiter)
+            self._tell_saved(commits)
+
+    def _tell_saved(self, commits: Sequence[Commit]) -> None:
+        """Only now are they no longer unsaved: a write that is cancelled before it begins takes none of them away."""
+        del self._unsaved[: len(commits)]
+        for commit in commits:
+            self._saved_height = max(self._saved_height, commit.blocks[-1].tip.header.height)
+            self._ports.saved(commit)
+
+    def _is_known(self, height: Height) -> bool:
+        return height in self._waiting or height <= self._saved_height
+
+    def _is_held(self, ordered: OrderedTip) -> bool:
+        return all(self._source.holds(batch.digest) for batch in ordered.batches)
 
     def _next_ordered(self, state: ExecutionState) -> OrderedTip:
         height = Height(state.height + 1)
@@ -151,10 +204,11 @@ class ExecutionDriver:
         tip = decode_whole(stored, lambda reader: Tip.decode(reader, self._genesis.validator_set.count))
         return self._executor.order(state, tip)
 
-    def _execute(self, first: OrderedTip) -> list[Execution]:
-        """In a thread: executes this height and those behind it that can be, then one synced write."""
+    def _execute(self, first: OrderedTip, commits: Sequence[Commit]) -> list[Execution]:
+        """In a thread: executes this height and those behind it that can be, then one write, with their commits."""
         executions: list[Execution] = []
-        puts: Puts = []
+        puts = _all_puts(commits)
+        last_height = commits[-1].blocks[-1].tip.header.height if commits else self._saved_height
         state, ordered = self.state, first
         while True:
             batches = _HeldBatches(self._source, [batch.digest for batch in ordered.batches])
@@ -164,16 +218,20 @@ class ExecutionDriver:
             state = execution.state
             if len(executions) >= GROUP_HEIGHTS_MAX or len(puts) >= GROUP_PUTS_MAX:
                 break
-            if state.height >= self.committed_height:
+            if state.height >= last_height or not self._is_known(Height(state.height + 1)):
                 break
             ordered = self._next_ordered(state)
-            if not all(self._source.holds(batch.digest) for batch in ordered.batches):
+            if not self._is_held(ordered):
                 break
-        self._failpoints.reach("execution_before_save")
         deletes = safety.SafetyStore.tip_deletes([execution.block.block_id for execution in executions])
+        self._write(puts, deletes)
+        return executions
+
+    def _write(self, puts: Puts, deletes: Sequence[bytes] = ()) -> None:
+        """In a thread."""
+        self._failpoints.reach("execution_before_save")
         self._database.write(puts, deletes, sync=True)
         self._failpoints.reach("execution_after_save")
-        return executions
 
     def _transaction_puts(self, block: ExecutedBlock) -> Puts:
         """The final places of a block's transactions, as far as this node indexes them."""

@@ -24,6 +24,7 @@ from sequencer.telemetry.metrics import Metrics
 
 PERIOD_S = 1.0
 DISK_PERIODS = 15
+NAMESPACES_MAX = 256  # that have gauges of their own
 
 
 class Gauges:
@@ -41,6 +42,7 @@ class Gauges:
         """`stores`: where each store of the table's `store` label lives."""
         self._metrics = metrics
         self._mempool = mempool
+        self._namespaces = mempool.namespaces[:NAMESPACES_MAX]
         self._lanes = lanes
         self._host = host
         self._stores = stores
@@ -58,9 +60,13 @@ class Gauges:
 
     def read(self) -> None:
         """One reading of what is in memory."""
-        waiting = self._mempool.stats(read_now()).values()
-        self._metrics.set(table.MEMPOOL_QUEUED, sum(figures.waiting_count for figures in waiting))
-        self._metrics.set(table.MEMPOOL_QUEUED_BYTES, sum(figures.waiting_bytes for figures in waiting))
+        self._metrics.set(table.MEMPOOL_QUEUED, self._mempool.waiting_count)
+        self._metrics.set(table.MEMPOOL_QUEUED_BYTES, self._mempool.waiting_bytes)
+        now = read_now()
+        for namespace in self._namespaces:
+            figures = self._mempool.figures(namespace, now)
+            self._metrics.set(table.MEMPOOL_NAMESPACE_BYTES, figures.waiting_bytes, str(namespace))
+            self._metrics.set(table.MEMPOOL_OLDEST, figures.oldest_age_ms / 1_000, str(namespace))
         for lane, byte_count in enumerate(self._lanes.lanes.uncommitted_bytes()):
             self._metrics.set(table.LANES_UNCOMMITTED_BYTES, byte_count, str(lane))
         self._read_links()

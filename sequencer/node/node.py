@@ -13,6 +13,7 @@ Invariants:
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -48,6 +49,7 @@ from sequencer.node.outbox import Outbox
 from sequencer.node.own_validator import LoadedValidator
 from sequencer.node.progress import Progress
 from sequencer.node.pruning import Pruning
+from sequencer.node.record_rising import run_record_number
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
@@ -68,11 +70,9 @@ from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
 from storage.home import batches_directory, database_directory
-from storage.record_number import RecordNumber
 from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
-RECORD_NUMBER_PERIOD_S = 30
 LISTEN_MAX_S = 5
 
 _log = structlog.get_logger("node")
@@ -119,7 +119,7 @@ class Node:
                 self._checkpoints.run,
                 self._pruning.run,
                 self._service.run_catching_up,
-                self._run_record_number,
+                partial(run_record_number, self._stores.database, self._config.keys_dir),
             ):
                 nursery.start_soon(task)
             self._consensus.listen()
@@ -149,13 +149,6 @@ class Node:
                 self._submissions.is_accepting = False
                 scope.cancel()
                 return
-
-    async def _run_record_number(self) -> None:
-        """So that an older copy of the data directory can be told from the newest."""
-        number = RecordNumber(self._stores.database, self._config.keys_dir)
-        while True:
-            await trio.sleep(RECORD_NUMBER_PERIOD_S)
-            await trio.to_thread.run_sync(number.rise)
 
     async def _start_consensus(self) -> None:
         """A restarted validator first hears what others hold of it: it signs nothing if its record is an older copy."""
@@ -203,6 +196,7 @@ class Node:
             database=stores.database,
             source=self._source,
             view=lambda: replica.state.view,
+            kept=self._progress.news.evidence_kept,
             metrics=self._metrics,
         )
         self._settlement = self._make_settlement()
@@ -214,7 +208,7 @@ class Node:
             database=stores.database,
             source=self._source,
             state=execution,
-            ports=ExecutionPorts(self._lanes.until_held, self._executed),
+            ports=ExecutionPorts(self._lanes.until_held, self._saved, self._executed),
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -337,6 +331,7 @@ class Node:
                 source=self._source,
                 progress=self._progress,
                 heads=lambda: self._execution.state.namespaces,
+                unsaved_tip=self._execution.waiting_tip,
             ),
             submissions=self._submissions,
             execution=self._execution,
@@ -370,14 +365,19 @@ class Node:
     def _confirmed(self, confirm: Confirm) -> None:
         ends = tuple(end.seq for end in confirm.effective.cut)
         self._progress.note_ordered(ends, confirm.tip.header.height)
+        self._service.tell_ordered(confirm)
         self._submissions.note_reached(table.CONSENSUS_ORDERED_LATENCY, ends[self._validator.index])
 
     def _committed(self, commit: Commit) -> None:
-        last = commit.blocks[-1]
-        self._progress.note_final(last.tip.header.height)
-        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
         self._lanes.note_committed(commit.blocks)
         self._execution.note_committed(commit)
+
+    def _saved(self, commit: Commit) -> None:
+        last = commit.blocks[-1]
+        end = last.effective.cut[self._validator.index]
+        self._consensus.note_saved(commit)
+        self._progress.note_final(last.tip.header.height)
+        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, end.seq)
 
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)

@@ -6,7 +6,8 @@ Refuses to do: read the disk or know transactions: positions are (lane, seq) and
 Invariants:
 1. Positions only rise, but for `posted`, which a reorganisation of the L1 may take back.
 2. Times are of this process alone and of the newest HISTORY_MAX steps; what is older is None.
-3. A waiter costs nothing until its own position is reached, and one that gave up is forgotten: what is held is at most
+3. What clients follow is told on by `news` as soon as it is noted here.
+4. A waiter costs nothing until its own position is reached, and one that gave up is forgotten: what is held is at most
    twice what waits.
 """
 
@@ -21,6 +22,7 @@ import trio
 from consensus.numbers import GENESIS_HEIGHT, Height, Milliseconds, Seq, ValidatorIndex
 from sequencer.client.status import Status
 from sequencer.node.clock import wall_ms
+from sequencer.node.news import News
 
 HISTORY_MAX = 8_192
 
@@ -124,6 +126,7 @@ class Progress:
 
     def __init__(self, ends: Ends, executed_height: Height, final_height: Height, attested_height: Height) -> None:
         """What the disk gave back. `ends`: the executed cut; execution may be behind what is committed (`final`)."""
+        self.news = News()
         self.ordered = CutHistory(ends, executed_height)
         self.executed = CutHistory(ends, executed_height)
         self.final_height = final_height
@@ -156,6 +159,7 @@ class Progress:
         self._wake_lanes(Status.FINAL, self.executed.ends)
         self._moved.set()
         self._moved = trio.Event()
+        self.news.executed(height)
 
     def note_attested(self, height: Height) -> None:
         """A certificate covers everything up to `height`."""
@@ -164,12 +168,14 @@ class Progress:
         self.attested_height = height
         self._attested.note(height)
         self._height_waiters.wake(height)
+        self.news.attested(height)
 
     def note_l1(self, posted: Height, settled: Height) -> None:
         """The L1 holds everything up to `posted`, a final block of it up to `settled`. An L1 may take `posted` back."""
         self.posted_height, self.settled_height = posted, settled
         self._l1_waiters[Status.POSTED].wake(posted)
         self._l1_waiters[Status.SETTLED].wake(settled)
+        self.news.on_l1(posted, settled)
 
     def rung(self, height: Height) -> Status:
         """How sure an executed height is."""

@@ -68,8 +68,23 @@ class Pruning:
             await trio.sleep(min(PERIOD_S, self._keep_s))
 
     async def prune(self, now_ms: int) -> int:
-        """One round; returns the bytes of batches that were freed. Raises `StorageFault`."""
-        return await trio.to_thread.run_sync(self._prune, self._allowed_height(), now_ms)
+        """One round, in steps between which the node can stop; returns the bytes of batches that were freed.
+
+        Raises `StorageFault`.
+        """
+        before_ms = now_ms - round(self._keep_s * 1_000)
+        tip = await trio.to_thread.run_sync(self._rise, self._allowed_height(), before_ms)
+        if tip is None:
+            return 0
+        height = tip.header.height
+        while await trio.to_thread.run_sync(self._prune_tips, height):
+            pass
+        is_needed, freed = self._cut(tip), 0
+        while (size := await trio.to_thread.run_sync(self._stores.batches.prune_oldest, is_needed)) is not None:
+            freed += size
+        if freed:
+            _log.info("pruned", height=height, freed_bytes=freed)
+        return freed
 
     def _allowed_height(self) -> Height:
         """Everything above it is still needed."""
@@ -79,22 +94,19 @@ class Pruning:
             limits.append(progress.settled_height)
         return Height(max(GENESIS_HEIGHT, min(limits)))
 
-    def _prune(self, allowed: Height, now_ms: int) -> int:
-        """In a thread."""
+    def _rise(self, allowed: Height, before_ms: int) -> Tip | None:
+        """In a thread: raises the prunable height; returns its tip, or None if nothing may go now.
+
+        Where a home began at a checkpoint the prunable height may be above what is allowed, or young.
+        """
         store = self._stores.chain
         before = store.load_prunable_height()
-        height = self._newest_older(before, allowed, now_ms - round(self._keep_s * 1_000))
-        cut = self._cut(height)
+        height = self._newest_older(before, allowed, before_ms)
         if height > before:
             self._stores.database.write(ChainStore.prunable_puts(height), sync=True)
-        self._prune_tips(height)
-        freed = 0
-        while cut is not None and (size := self._stores.batches.prune_oldest(cut)) is not None:
-            freed += size
         self._metrics.set(table.STORAGE_PRUNABLE, height)
-        if freed or height > before:
-            _log.info("pruned", height=height, freed_bytes=freed)
-        return freed
+        tip = self._tip(height)
+        return tip if tip is not None and height <= allowed and tip.header.ts_ms <= before_ms else None
 
     def _newest_older(self, low: int, high: int, ts_ms: int) -> int:
         """The highest height in low … high whose block is not younger than `ts_ms`; `low` if none is."""
@@ -109,26 +121,29 @@ class Pruning:
                 high = middle - 1
         return low
 
-    def _cut(self, height: int) -> Callable[[int, int], bool] | None:
-        """Which batches are needed: those above the cut of this height's tip, which the chain's cut is never below."""
+    def _tip(self, height: int) -> Tip | None:
         block_id = self._stores.chain.load_committed_id(height)
         encoded = self._stores.chain.load_tip(block_id) if block_id is not None else None
         if encoded is None:
             return None
-        tip = decode_whole(encoded, lambda reader: Tip.decode(reader, self._chain.validator_set.count))
+        return decode_whole(encoded, lambda reader: Tip.decode(reader, self._chain.validator_set.count))
+
+    def _cut(self, tip: Tip) -> Callable[[int, int], bool]:
+        """Which batches are needed: those above the cut of this tip, which the chain's cut is never below."""
         ends = [end.seq for end in determine_cut(tip.reports, self._chain.validator_set).ends]
         return lambda author, seq: author >= len(ends) or seq > ends[author]
 
-    def _prune_tips(self, height: int) -> None:
-        """All below `height`: its own tip tells the next round which batches may go."""
+    def _prune_tips(self, height: int) -> bool:
+        """In a thread: a page of those below `height`, whose own tip tells which batches may go; false at the end."""
         store, named = self._stores.chain, self._named_tip()
         done = store.load_pruned_height()
-        while done < height - 1:
-            page = [entry for entry in store.list_from(done + 1, HEIGHTS_PAGE) if entry.height < height]
-            last = page[-1].height if page else height - 1
-            ids = [entry.block_id for entry in page if entry.block_id != named]
-            self._stores.database.write(ChainStore.pruned_puts(last), ChainStore.tip_deletes(ids), sync=False)
-            done = last
+        if done >= height - 1:
+            return False
+        page = [entry for entry in store.list_from(done + 1, HEIGHTS_PAGE) if entry.height < height]
+        last = page[-1].height if page else height - 1
+        ids = [entry.block_id for entry in page if entry.block_id != named]
+        self._stores.database.write(ChainStore.pruned_puts(last), ChainStore.tip_deletes(ids), sync=False)
+        return True
 
     def _named_tip(self) -> bytes | None:
         loaded = self._stores.safety.load()

@@ -10,6 +10,8 @@ import sys
 
 from consensus import limits
 from consensus.genesis import ChainParameters
+from consensus.namespace_terms import NamespaceTerms
+from sequencer.keys.genesis_file import TERM_COMMENTS
 from sequencer.node.config import PRESETS, options, sections
 
 _CONFIGURATION = """\
@@ -57,6 +59,15 @@ def parameters_page() -> str:
     parts = [_PARAMETERS, "\n## Genesis parameters\n\nThe same for all validators of a chain, hashed into its id.\n"]
     parts.append("\n| parameter | default |\n|---|---|\n")
     parts.extend(f"| `{field.name}` | {field.default:,} |\n" for field in dataclasses.fields(ChainParameters))
+    parts.append("\n## Terms of a namespace\n\nUnder `[[namespaces]]` of the genesis, beside `id` and `name`; see\n")
+    parts.append(
+        "[namespaces](../build/namespaces.md). Where all are left out, the chain's id is as if there were none.\n"
+    )
+    parts.append("\n| term | default | meaning |\n|---|---|---|\n")
+    parts.extend(
+        f"| `{field.name}` | {field.default:,} | {TERM_COMMENTS[field.name]} |\n"
+        for field in dataclasses.fields(NamespaceTerms)
+    )
     parts.append("\n## Limits\n\nThe same for every chain.\n\n| limit | value | reason |\n|---|---|---|\n")
     source = inspect.getsource(limits)
     parts.extend(f"| `{name}` | {getattr(limits, name):,} | {reason} |\n" for name, _, reason in _LIMIT.findall(source))

@@ -9,7 +9,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import trio
@@ -26,6 +26,7 @@ from consensus.numbers import (
     ValidatorIndex,
     View,
 )
+from consensus.replica.effects import Confirm
 from consensus.replica.replica import Replica
 from consensus.replica.walk import walk_height
 from consensus.validators import ValidatorSet
@@ -36,9 +37,10 @@ from p2p.identity import peer_id_of
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
 from sequencer.node.catching_up import CatchingUp, Place, follow_catching_up
 from sequencer.node.chain_views import ChainViews
@@ -52,6 +54,7 @@ from sequencer.node.progress import Progress
 from sequencer.node.settlement import Settlement
 from sequencer.node.submissions import Submissions
 from sequencer.node.transaction_views import TransactionViews
+from sequencer.rpc.news import Listener
 from sequencer.rpc.service import NamespaceBlockPart
 
 GRACE_S = 5.0
@@ -126,9 +129,23 @@ class NodeService:
         """Whether it is registered."""
         return namespace in self._namespaces
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """See `ChainViews.newest_index`."""
+        return self._views.newest_index(namespace)
+
+    def listen(self, listener: Listener) -> None:
+        """See `News.listen`."""
+        self._progress.news.listen(listener)
+
+    def tell_ordered(self, confirm: Confirm) -> None:
+        """Tells clients of the blocks that a fresh QC covers."""
+        tree, ends = self._replica.state.tree, tuple(end.seq for end in confirm.effective.cut)
+        branch = tree.branch(confirm.tip.id) or ()
+        self._progress.news.ordered(branch, self._views.ordered_block, ends, tree.committed_height)
+
+    async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """See `Submissions.submit`."""
-        return await self._submissions.submit(namespace, items)
+        return await self._submissions.submit(namespace, items, client)
 
     def status(self, hash: Hash) -> TransactionStatus:
         """See `TransactionViews.status`."""
@@ -187,8 +204,9 @@ class NodeService:
         return self._chain.validator_set if epoch == GENESIS_EPOCH else None
 
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
-        """See `ChainViews.namespaces`."""
-        return await self._views.namespaces(from_id, count)
+        """See `ChainViews.namespaces`, and `Submissions.load`."""
+        views = await self._views.namespaces(from_id, count)
+        return [replace(view, load=self._submissions.load(view)) for view in views]
 
     def peers(self) -> Sequence[PeerView]:
         """The other validators and their links."""

@@ -8,9 +8,10 @@ Invariants:
 1. A receipt is made only after its batch and the own head are synced.
 2. Own batches are sealed one after another: a seq is taken only when the one before is synced.
 3. Every admitted item of a request ends in exactly one receipt or refusal.
+4. No step of giving up what expired takes longer than a few thousand transactions do.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,12 +22,13 @@ from consensus.numbers import GENESIS_EPOCH, Hash, NamespaceId, Seq, ValidatorIn
 from consensus.signing import NodeKey
 from consensus.vocabulary.batch import KIND_OPEN, Items, transaction_id
 from consensus.vocabulary.receipt import Receipt
+from sequencer.client.namespace_views import NamespaceLoad, NamespaceView
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.mempool.admission import Submission
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import Draft
 from sequencer.mempool.errors import Refusal
-from sequencer.mempool.mempool import Mempool
+from sequencer.mempool.mempool import Expired, Mempool
 from sequencer.node.clock import read_now, wall_ms
 from sequencer.node.config import MempoolSection
 from sequencer.node.failpoints import Failpoints
@@ -91,6 +93,27 @@ class Submissions:
         """Whether a transaction expired here lately."""
         return tx_hash in self._expired
 
+    def load(self, namespace: NamespaceView) -> NamespaceLoad:
+        """What goes on in a registered namespace here."""
+        figures = self.mempool.figures(namespace.id, read_now())
+        used = max(
+            figures.admitted_tx_per_s / namespace.terms.tx_per_s,
+            figures.admitted_bytes_per_s / namespace.terms.bytes_per_s,
+        )
+        return NamespaceLoad(
+            queued_tx=figures.waiting_count,
+            queued_bytes=figures.waiting_bytes,
+            oldest_waiting_ms=round(figures.oldest_age_ms),
+            admitted_tx_per_s=round(figures.admitted_tx_per_s),
+            admitted_bytes_per_s=round(figures.admitted_bytes_per_s),
+            sealed_tx_per_s=round(figures.sealed_tx_per_s),
+            sealed_bytes_per_s=round(figures.sealed_bytes_per_s),
+            quota_used_permille=round(1_000 * used),
+            sealed_share_permille=round(1_000 * figures.sealed_share),
+            expired=figures.expired,
+            refused={reason.value: count for reason, count in figures.refused.items()},
+        )
+
     def wake(self) -> None:
         """Something changed that may make a batch due: an admission, a commit of own batches."""
         self._wake.set()
@@ -101,14 +124,16 @@ class Submissions:
         while waiting and waiting[0][0] <= end:
             self._metrics.observe(latency, trio.current_time() - waiting.popleft()[1])
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """See `Service.submit`."""
         if not self.is_accepting:
             raise RequestRefused("not_accepting")
         if namespace not in self._namespaces:
             raise RequestRefused("unknown_namespace")
-        submission = self.mempool.submit(namespace, items, read_now())
-        self._count(namespace, submission)
+        submission = self.mempool.submit(namespace, items, read_now(), client)
+        self._count(namespace, submission, len(items))
+        if submission.whole is not None:
+            raise RequestRefused(submission.whole.reason.value, retry_after_ms=submission.whole.retry_after_ms)
         hashes = [
             tx_hash or transaction_id(namespace, KIND_OPEN, items[number])
             for number, tx_hash in enumerate(submission.hashes)
@@ -142,13 +167,16 @@ class Submissions:
             for entry in submission.refused
         ]
 
-    def _count(self, namespace: NamespaceId, submission: Submission) -> None:
+    def _count(self, namespace: NamespaceId, submission: Submission, item_count: int) -> None:
         metrics, label = self._metrics, str(namespace)
         if submission.admitted_count:
             metrics.add(table.MEMPOOL_ADMITTED, submission.admitted_count, label)
             metrics.add(table.MEMPOOL_ADMITTED_BYTES, submission.admitted_bytes, label)
-        for entry in submission.refused:
-            metrics.add(table.MEMPOOL_REFUSED, 1, entry.reason.value)
+        refused = Counter(entry.reason for entry in submission.refused)
+        if submission.whole is not None:
+            refused[submission.whole.reason] = item_count
+        for reason, count in refused.items():
+            metrics.add(table.MEMPOOL_REFUSED, count, label, reason.value)
 
     # sealing
 
@@ -204,15 +232,22 @@ class Submissions:
         """Gives up transactions whose time ended, for ever."""
         while True:
             await trio.sleep(EXPIRY_PERIOD_S)
-            for expired in self.mempool.expire(read_now()):
-                self._metrics.add(table.MEMPOOL_EXPIRED)
-                self._expired[expired.hash] = None
-                if len(self._expired) > ENDED_MAX:
-                    self._expired.popitem(last=False)
-                pending = self._pending.get(expired.ticket)
-                if pending is not None:
-                    pending.expired.append(refused_item(expired.number, "expired"))
-                    self._settle(expired.ticket, 1)
+            while expired := self.mempool.expire(read_now()):
+                for run in expired:
+                    self._give_up(run)
+                await trio.lowlevel.checkpoint()
+
+    def _give_up(self, run: Expired) -> None:
+        """Tells whoever waits for these that they expired."""
+        self._metrics.add(table.MEMPOOL_EXPIRED, len(run.hashes), str(run.namespace))
+        self._expired.update(dict.fromkeys(run.hashes))
+        while len(self._expired) > ENDED_MAX:
+            self._expired.popitem(last=False)
+        pending = self._pending.get(run.ticket)
+        if pending is not None:
+            numbers = range(run.number, run.number + len(run.hashes))
+            pending.expired += [refused_item(number, "expired") for number in numbers]
+            self._settle(run.ticket, len(run.hashes))
 
     def _settle(self, ticket: int, count: int) -> None:
         pending = self._pending.get(ticket)
@@ -229,8 +264,12 @@ def mempool_bounds(section: MempoolSection) -> MempoolBounds:
     return MempoolBounds(
         batch_bytes_target=section.batch_bytes_target,
         namespace_queue_bytes=section.queue_bytes,
+        namespace_queue_entries=section.queue_tx,
+        client_bytes_per_s=section.client_bytes_per_s,
+        client_tx_per_s=section.client_tx_per_s,
         ttl_ms=round(section.ttl_s * 1_000),
         seen_window_ms=round(section.seen_window_s * 1_000),
+        lane_window_bytes=section.lane_window_bytes,
         batch_delay_min_ms=section.batch_delay_min_ms,
         batch_delay_max_ms=section.batch_delay_max_ms,
     )

@@ -18,16 +18,20 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from sequencer.client.views import health_check_to_json
 from sequencer.rpc.bodies import BodyReader
+from sequencer.rpc.clients import client_of
 from sequencer.rpc.context import Context
-from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.errors import RequestRefused, error_object
 from sequencer.rpc.fast_door import PATH, FastDoor
-from sequencer.rpc.json_rpc import JsonRpc, error_answer, error_object
+from sequencer.rpc.feeds import Feeds
+from sequencer.rpc.json_rpc import JsonRpc, error_answer
 from sequencer.rpc.payloads import PATH as PAYLOAD_PATH
 from sequencer.rpc.payloads import PayloadDoor
+from sequencer.rpc.web_socket import PATH as WEB_SOCKET_PATH
+from sequencer.rpc.web_socket import WebSocketDoor
 from sequencer.telemetry import table
 
 _log = structlog.get_logger()
@@ -35,7 +39,7 @@ JSON_TYPES = ("application/json", "application/json-rpc")
 _HTTP_REASONS = {404: "unknown_path", 405: "wrong_http_method"}
 
 
-def build_application(context: Context) -> Starlette:
+def build_application(context: Context, feeds: Feeds) -> Starlette:
     """All routes of a node's RPC port."""
     bodies = BodyReader(context.options.request_bytes_max)
     json_rpc = JsonRpc(context)
@@ -44,6 +48,7 @@ def build_application(context: Context) -> Starlette:
             Route("/", partial(_answer_json_rpc, context, json_rpc, bodies), methods=["POST"]),
             Route(PATH, FastDoor(context, bodies).answer, methods=["POST"]),
             Route(PAYLOAD_PATH, PayloadDoor(context).answer, methods=["GET"]),
+            WebSocketRoute(WEB_SOCKET_PATH, WebSocketDoor(context, feeds, json_rpc)),
             Route("/livez", _answer_livez, methods=["GET"]),
             Route("/readyz", partial(_answer_readyz, context), methods=["GET"]),
             Route("/healthz", partial(_answer_healthz, context), methods=["GET"]),
@@ -59,7 +64,7 @@ def build_application(context: Context) -> Starlette:
 async def _answer_json_rpc(context: Context, json_rpc: JsonRpc, bodies: BodyReader, request: Request) -> Response:
     async with bodies.held(request, JSON_TYPES) as body:
         context.metrics.add(table.RPC_BODY_BYTES, len(body), "received")
-        answer = await json_rpc.answer(body)
+        answer = await json_rpc.for_client(client_of(request.scope)).answer(body)
     if answer is None:
         return Response(status_code=204)
     context.metrics.add(table.RPC_BODY_BYTES, len(answer), "sent")

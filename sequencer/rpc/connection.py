@@ -9,8 +9,10 @@ Invariants:
    HTTP/2 are ignored.
 2. Nothing that a client sends or leaves unread ends more than its own connection.
 3. Every connection ends: an unfinished first request after FIRST_REQUEST_SECONDS_MAX, silence after IDLE_SECONDS_MAX,
-   an unread answer after SEND_SECONDS_MAX and what its length allows. Bodies are bounded by their reader.
+   an unread answer after SEND_SECONDS_MAX and what its length allows; a WebSocket after as long a silence as it is
+   given. Bodies are bounded by their reader.
 4. When a client is gone, what still works for it is cancelled.
+5. Nothing is sent behind what was cut off half-way.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, H11SendableEvent
@@ -34,9 +37,12 @@ from starlette.types import ASGIApp
 from sequencer.rpc.options import (
     FIRST_REQUEST_SECONDS_MAX,
     IDLE_SECONDS_MAX,
+    MESSAGE_BYTES_MAX,
+    PING_SECONDS,
     SEND_BYTES_PER_SECOND_MIN,
     SEND_SECONDS_MAX,
 )
+from sequencer.rpc.web_socket_stream import EXTENSIONS_HEADER, WebSocketStream, is_web_socket
 
 _log = structlog.get_logger()
 _RECEIVE_BYTES = 64 * 1024
@@ -54,6 +60,8 @@ def http_config() -> Config:
     config.h11_max_incomplete_size = _HEADER_BYTES_MAX
     config.max_app_queue_size = _BODY_EVENTS_MAX
     config.keep_alive_max_requests = 1_000_000
+    config.websocket_max_message_size = MESSAGE_BYTES_MAX
+    config.websocket_ping_interval = PING_SECONDS
     return config
 
 
@@ -76,6 +84,33 @@ class _Http11(H11Protocol):
         if data and not self._head:
             await self.send(RawData(data))
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        if not is_web_socket(request):
+            await super()._create_stream(request)
+            return
+        self.stream = WebSocketStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(cast(h11.Connection, self.connection))
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=[(name, value) for name, value in request.headers if name.lower() != EXTENSIONS_HEADER],
+                http_version=request.http_version.decode(),
+                method="GET",
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+
 
 class Connection:
     """Serves one stream until either side ends it."""
@@ -87,6 +122,9 @@ class Connection:
         self._context = context
         self._scope = trio.CancelScope()
         self._is_idle = True
+        self._is_cut = False
+        self._silence_seconds_max = math.inf
+        self._receiving = trio.CancelScope()
         self._send_lock = trio.Lock()
 
     def end(self) -> None:
@@ -94,9 +132,14 @@ class Connection:
         self._scope.cancel()
 
     def end_if_idle(self) -> None:
-        """Ends the connection now if it has no request in progress."""
-        if self._is_idle:
+        """Ends the connection now if it has no request in progress. A WebSocket's never ends by itself."""
+        if self._is_idle or self._silence_seconds_max < math.inf:
             self.end()
+
+    def become_web_socket(self, silence_seconds_max: float) -> None:
+        """From now on the client is to send something, if only pongs, before so many seconds have passed."""
+        self._silence_seconds_max = silence_seconds_max
+        self._receiving.deadline = trio.current_time() + silence_seconds_max
 
     async def run(self) -> None:
         """Never raises, apart from cancellation."""
@@ -129,7 +172,10 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             try:
-                data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+                with trio.CancelScope(deadline=trio.current_time() + self._silence_seconds_max) as self._receiving:
+                    data = bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+                if self._receiving.cancelled_caught:
+                    return
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             if not data:
@@ -154,8 +200,12 @@ class Connection:
         seconds_max = SEND_SECONDS_MAX + len(data) / SEND_BYTES_PER_SECOND_MIN
         try:
             async with self._send_lock:
+                if self._is_cut:
+                    return
+                self._is_cut = True
                 with trio.fail_after(seconds_max):
                     await self._stream.send_all(data)
+                self._is_cut = False
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             self.end()
 

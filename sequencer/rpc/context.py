@@ -5,14 +5,20 @@ Refuses to do: parse or encode.
 
 Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
-   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients.
-2. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
+   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
+   holds at most as many places for transactions as it leaves to all others, a client as many for calls: a flood never
+   takes the last ones.
+2. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
+   and are being worked on are bounded as bodies are.
+3. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import trio
 
@@ -20,8 +26,17 @@ from consensus.numbers import NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.client.fields import namespace_to_json
 from sequencer.client.submission import SubmitOutcome
+from sequencer.client.subscription_items import Kind
+from sequencer.rpc.clients import UNKNOWN
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS, TRANSACTIONS_WAITING_MAX, WAITING_CALLS_MAX, RpcOptions
+from sequencer.rpc.options import (
+    BODIES_BYTES_MAX_FACTOR,
+    HASHES_FOLLOWED_MAX,
+    RETRY_AFTER_DEFAULT_MS,
+    TRANSACTIONS_WAITING_MAX,
+    WAITING_CALLS_MAX,
+    RpcOptions,
+)
 from sequencer.rpc.service import Service
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -29,18 +44,29 @@ from sequencer.telemetry.metrics import Metrics
 ANSWERS_MADE_AT_ONCE_MAX = 2
 
 _Value = TypeVar("_Value")
+_Answer = TypeVar("_Answer")
 
 
 class Context:
-    """Shared by all requests of one server."""
+    """Shared by all requests of one server, but for `client`: who asks."""
 
     def __init__(self, service: Service, options: RpcOptions, metrics: Metrics) -> None:
         self.service = service
         self.options = options
         self.metrics = metrics
-        self._calls_waiting = Places(WAITING_CALLS_MAX)
-        self._transactions_waiting = Places(TRANSACTIONS_WAITING_MAX)
+        self.client = UNKNOWN
+        self._calls_waiting = FairPlaces(WAITING_CALLS_MAX)
+        self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX)
+        self.hashes_followed = FairPlaces(HASHES_FOLLOWED_MAX)
+        self.message_bytes = FairPlaces(options.request_bytes_max * BODIES_BYTES_MAX_FACTOR)
+        self._subscription_counts: Counter[Kind] = Counter()
         self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
+
+    def for_client(self, client: str) -> Self:
+        """The same, for what this client asks."""
+        found = copy.copy(self)
+        found.client = client
+        return found
 
     def require_namespace(self, namespace: NamespaceId) -> None:
         """Raises `RequestRefused("unknown_namespace")` for one that is not registered."""
@@ -51,31 +77,43 @@ class Context:
         """Hands transactions in and returns when they are sealed; `door` names the method for the metric."""
         self.require_namespace(namespace)
         self.metrics.add(table.RPC_TRANSACTIONS, len(items), door)
-        with self._transactions_waiting.taken(len(items)):
-            return await self.service.submit(namespace, items)
+        with self._transactions_waiting.taken(namespace, len(items)):
+            return await self.service.submit(namespace, items, self.client)
 
-    async def make_answer(self, to_json: Callable[[_Value], object], value: _Value) -> object:
-        """A large answer's JSON shape, made in a thread."""
-        return await trio.to_thread.run_sync(to_json, value, limiter=self._making)
+    async def make_answer(self, make: Callable[[_Value], _Answer], value: _Value) -> _Answer:
+        """A large answer's JSON shape or text, made in a thread."""
+        return await trio.to_thread.run_sync(make, value, limiter=self._making)
+
+    def count_subscriptions(self, kind: Kind, change: int) -> None:
+        """Notes that there are more subscriptions of a kind, or fewer."""
+        self._subscription_counts[kind] += change
+        self.metrics.set(table.RPC_SUBSCRIPTIONS, self._subscription_counts[kind], kind.value)
 
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""
-        return self._calls_waiting.taken(1)
+        return self._calls_waiting.taken(self.client, 1)
 
 
-class Places:
-    """A bounded number of places that are taken and given back."""
+class FairPlaces:
+    """A bounded number of places that are taken and given back: each owner has at most half of what others leave."""
 
     def __init__(self, places_max: int) -> None:
-        self._left = places_max
+        self._places_max = places_max
+        self._taken: Counter[Hashable] = Counter()  # of those that hold any
+        self._total = 0
 
     @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Holds `count` places. Raises `RequestRefused("overloaded")` if fewer are left."""
-        if count > self._left:
+    def taken(self, owner: Hashable, count: int) -> Iterator[None]:
+        """Holds `count` places. Raises `RequestRefused("overloaded")` if the owner may not have so many more."""
+        own = self._taken[owner]
+        if own + count > (self._places_max - (self._total - own)) // 2:
             raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
-        self._left -= count
+        self._taken[owner] += count
+        self._total += count
         try:
             yield
         finally:
-            self._left += count
+            self._total -= count
+            self._taken[owner] -= count
+            if not self._taken[owner]:
+                del self._taken[owner]

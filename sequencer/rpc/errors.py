@@ -6,7 +6,9 @@ Faults of the disk and broken invariants are not mapped here: they pass through 
 """
 
 from consensus.vocabulary.receipt import Receipt
+from sequencer.client.fields import JsonObject
 from sequencer.client.reasons import Reason, reason_of
+from sequencer.client.wire import receipt_to_json
 
 
 class RpcError(Exception):
@@ -46,3 +48,13 @@ class ListenFailed(RpcError):
         )
         self.host = host
         self.port = port
+
+
+def error_object(refused: RequestRefused) -> JsonObject:
+    """The error of an answer: `{code, message, data: {reason, retry_after_ms?, receipt?}}`."""
+    data: JsonObject = {"reason": refused.reason}
+    if refused.retry_after_ms is not None:
+        data["retry_after_ms"] = refused.retry_after_ms
+    if refused.first_receipt is not None:
+        data["receipt"] = receipt_to_json(refused.first_receipt)
+    return {"code": refused.entry.code, "message": refused.detail or refused.entry.meaning, "data": data}

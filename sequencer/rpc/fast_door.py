@@ -8,10 +8,9 @@ Refuses to do: judge a transaction; admission does.
 
 Invariants:
 1. A body that does not parse, has no transaction or too many is refused whole: nothing of it was handed in.
-2. An answer with status 200 accounts for every transaction. 429 means that all were refused for lack of room.
+2. An answer with status 200 accounts for every transaction.
+3. A request that meets a quota or finds no room at all is refused whole, with 429 and a time to wait.
 """
-
-import math
 
 import msgspec
 import trio
@@ -22,12 +21,11 @@ from consensus.numbers import NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import namespace_from_json
-from sequencer.client.reasons import FULL
-from sequencer.client.submission import SubmitOutcome, encode_outcome, outcome_to_json
+from sequencer.client.submission import encode_outcome, outcome_to_json
 from sequencer.rpc.bodies import BodyReader
+from sequencer.rpc.clients import client_of
 from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.options import RETRY_AFTER_DEFAULT_MS
 from sequencer.telemetry import table
 
 PATH = "/v1/namespaces/{namespace}/transactions"
@@ -61,18 +59,15 @@ class FastDoor:
         self._context.require_namespace(namespace)
         async with self._bodies.held(request, (BINARY,)) as body:
             self._context.metrics.add(table.RPC_BODY_BYTES, len(body), "received")
-            outcome = await self._context.submit(METRIC_LABEL, namespace, self._read_items(body))
+            context = self._context.for_client(client_of(request.scope))
+            outcome = await context.submit(METRIC_LABEL, namespace, self._read_items(body))
         binary = BINARY in request.headers.get("accept", "")
         if binary:
             content = encode_outcome(outcome.receipts, outcome.refused)
         else:
             content = msgspec.json.encode(outcome_to_json(outcome))
         self._context.metrics.add(table.RPC_BODY_BYTES, len(content), "sent")
-        headers = {"content-type": BINARY if binary else JSON}
-        retry_after_ms = _retry_after_ms(outcome)
-        if retry_after_ms is None:
-            return Response(content, headers=headers)
-        return Response(content, 429, {**headers, "retry-after": str(math.ceil(retry_after_ms / 1000))})
+        return Response(content, headers={"content-type": BINARY if binary else JSON})
 
     def _read_items(self, body: bytes) -> Items:
         items_max = self._context.options.fast_door_items_max
@@ -91,10 +86,3 @@ def _read_namespace(text: str) -> NamespaceId:
         return namespace_from_json(int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else text)
     except MalformedAnswer as error:
         raise RequestRefused("malformed", str(error)) from error
-
-
-def _retry_after_ms(outcome: SubmitOutcome) -> int | None:
-    """The shortest wait if everything was refused for lack of room, else None."""
-    if outcome.receipts or not outcome.refused or any(entry.code != FULL for entry in outcome.refused):
-        return None
-    return min(entry.retry_after_ms or RETRY_AFTER_DEFAULT_MS for entry in outcome.refused)

@@ -7,7 +7,7 @@ Invariants:
 1. When an answer is sent before the body was read, the rest is read away within DRAIN_SECONDS_MAX and DRAIN_BYTES_MAX,
    so that the client gets to read the answer; then the connection is closed. Hypercorn would wait for ever.
 2. An exception of the application ends in its error answer and the log; one that must stop the node reaches `crash`.
-3. Only HTTP is served; anything else is refused.
+3. Only HTTP and WebSockets are served; anything else is refused.
 """
 
 from collections.abc import Callable
@@ -37,8 +37,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
+        if scope["type"] == "websocket":
+            await self._run(scope, receive, send)
         if scope["type"] != "http":
-            await self._refuse_other(scope, send)
             return
         self._count(1)
         try:
@@ -48,25 +49,23 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange(scope, receive, send)
+        await self._run(scope, exchange.receive, exchange.send)
+        if exchange.is_end_held and not await exchange.drain():
+            scope["state"][STATE_KEY].end()
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._application(scope, exchange.receive, exchange.send)
+            await self._application(scope, receive, send)
         except* Exception as errors:  # noqa: BLE001 (a group may also hold a cancellation, which goes on)
             fatal = find_fatal(errors)
             if fatal is not None:
                 self._crash(fatal)
             else:
                 _log.exception("http_request_failed", path=scope["path"])
-        if exchange.is_end_held and not await exchange.drain():
-            scope["state"][STATE_KEY].end()
 
     def _count(self, change: int) -> None:
         self._in_flight_count += change
         self._metrics.set(table.RPC_IN_FLIGHT, self._in_flight_count)
-
-    @staticmethod
-    async def _refuse_other(scope: Scope, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
 
 
 class _Exchange:

@@ -18,29 +18,19 @@ import structlog
 import trio
 
 from sequencer.client.fields import NUMBER_MAX, JsonObject, parse_json
-from sequencer.client.wire import receipt_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.discovery import DISCOVER, openrpc_document
-from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.errors import RequestRefused, error_object
 from sequencer.rpc.faults import find_fatal
 from sequencer.rpc.method import Method
 from sequencer.rpc.methods import METHODS
 from sequencer.rpc.options import BATCH_ANSWER_BYTES_MAX
+from sequencer.rpc.session import Caller
 from sequencer.telemetry import table
 
 _log = structlog.get_logger()
 _UNKNOWN = "unknown"
 _ID_LENGTH_MAX = 256
-
-
-def error_object(refused: RequestRefused) -> JsonObject:
-    """The error of an answer: `{code, message, data: {reason, retry_after_ms?, receipt?}}`."""
-    data: JsonObject = {"reason": refused.reason}
-    if refused.retry_after_ms is not None:
-        data["retry_after_ms"] = refused.retry_after_ms
-    if refused.first_receipt is not None:
-        data["receipt"] = receipt_to_json(refused.first_receipt)
-    return {"code": refused.entry.code, "message": refused.detail or refused.entry.meaning, "data": data}
 
 
 def error_answer(identity: object, refused: RequestRefused) -> bytes:
@@ -51,21 +41,26 @@ def error_answer(identity: object, refused: RequestRefused) -> bytes:
 class JsonRpc:
     """Answers bodies. One per server."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, document: JsonObject | None = None) -> None:
+        """`document`: what `rpc.discover` answers, if it is made already."""
         self._context = context
-        self._document = openrpc_document()
+        self._document = openrpc_document() if document is None else document
 
-    async def answer(self, body: bytes) -> bytes | None:
-        """The answer's body, or None if there is nothing to answer (only notifications)."""
+    def for_client(self, client: str) -> "JsonRpc":
+        """The same, for what this client asks."""
+        return JsonRpc(self._context.for_client(client), self._document)
+
+    async def answer(self, body: bytes, caller: Caller | None = None) -> bytes | None:
+        """The answer's body, or None if there is nothing to answer (only notifications). `caller`: on a WebSocket."""
         try:
             request = parse_json(body, strings_may_hold_brackets=False)
         except ValueError:
             return self._refuse(_UNKNOWN, None, RequestRefused("unparsable"))
         if isinstance(request, list):
-            return await self._answer_batch(request)
-        return await self._answer_call(request)
+            return await self._answer_batch(request, caller)
+        return await self._answer_call(request, caller)
 
-    async def _answer_batch(self, calls: list[object]) -> bytes | None:
+    async def _answer_batch(self, calls: list[object], caller: Caller | None) -> bytes | None:
         if not calls:
             return self._refuse(_UNKNOWN, None, RequestRefused("invalid_request", "an empty batch"))
         calls_max = self._context.options.batch_calls_max
@@ -76,7 +71,7 @@ class JsonRpc:
         async def run_in_turn(place: int, turn: trio.Event, next_turn: trio.Event) -> None:
             await turn.wait()
             next_turn.set()  # the next begins when this call first waits; by then it has been admitted
-            answers[place] = await self._answer_call(calls[place])
+            answers[place] = await self._answer_call(calls[place], caller)
 
         turn = trio.Event()
         turn.set()
@@ -88,7 +83,7 @@ class JsonRpc:
                     nursery.start_soon(run_in_turn, place, turn, next_turn)
                     turn = next_turn
                     continue
-                answer = await self._answer_call(call)
+                answer = await self._answer_call(call, caller)
                 answer_bytes += len(answer or b"")
                 if answer_bytes > BATCH_ANSWER_BYTES_MAX and answer is not None:
                     answer = error_answer(_identity(call), RequestRefused("answer_too_large"))
@@ -97,7 +92,7 @@ class JsonRpc:
         given = [answer for answer in answers if answer is not None]
         return b"[" + b",".join(given) + b"]" if given else None
 
-    async def _answer_call(self, call: object) -> bytes | None:
+    async def _answer_call(self, call: object, caller: Caller | None) -> bytes | None:
         """One call's answer, or None for a notification."""
         if not _is_call(call):
             return self._refuse(_UNKNOWN, _identity(call), RequestRefused("invalid_request"))
@@ -106,7 +101,7 @@ class JsonRpc:
         label = name if method or name == DISCOVER else _UNKNOWN
         started = trio.current_time()
         try:
-            result = await self._run(method, name, call.get("params"))
+            result = await self._run(method, name, call.get("params"), caller)
         except RequestRefused as refused:
             answer = self._refuse(label, identity, refused)
         except Exception as error:
@@ -120,11 +115,15 @@ class JsonRpc:
         self._context.metrics.observe(table.RPC_DURATION, trio.current_time() - started, label)
         return answer if "id" in call else None
 
-    async def _run(self, method: Method | None, name: str, params: object) -> object:
+    async def _run(self, method: Method | None, name: str, params: object, caller: Caller | None) -> object:
         if name == DISCOVER:
             return self._document
         if method is None:
             raise RequestRefused("unknown_method", f"no method {name[:64]!r}")
+        if method.over_web_socket:
+            if caller is None:
+                raise RequestRefused("needs_web_socket")
+            return await method.call(self._context, caller, *method.bind(params))
         values = method.bind(params)
         if not method.waits:
             return await method.call(self._context, *values)

@@ -59,6 +59,7 @@ class Method:
     nullable: bool = False  # the result may be null
     reasons: tuple[str, ...] = ()  # beyond malformed and internal, which every method may answer
     waits: bool = field(default=False, kw_only=True)  # answers after something has happened, not at once
+    over_web_socket: bool = field(default=False, kw_only=True)  # `call` takes the caller behind the context
 
     def bind(self, params: object) -> list[Any]:
         """The values for `call`, in order. Raises `RequestRefused`."""

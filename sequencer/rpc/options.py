@@ -26,6 +26,17 @@ BATCH_ANSWER_BYTES_MAX = 16 * 1024 * 1024  # calls beyond it are answered with `
 WAIT_TIMEOUT_DEFAULT_MS = 10_000
 RETRY_AFTER_DEFAULT_MS = 1_000
 
+MESSAGE_BYTES_MAX = 256 * 1024  # of a client on a WebSocket
+MESSAGES_PER_SECOND = 100.0  # of a client on a WebSocket, and as many at once; beyond it they are read more slowly
+CALLS_AT_ONCE_MAX = 16  # messages of one WebSocket that are worked on; the next is read when one is answered
+PING_SECONDS = 20.0  # between pings on a WebSocket
+SILENCE_SECONDS_MAX = 60.0  # without a byte from a client on a WebSocket, pongs included
+CLOSE_SECONDS_MAX = 0.5  # telling a client that its WebSocket is closed
+SUBSCRIPTION_HASHES_MAX = 256  # transactions of one subscription
+HASHES_FOLLOWED_MAX = 4_096  # by subscriptions, over all clients
+SUBSCRIPTION_PAGE_BLOCKS = 100  # of a namespace, read at once for subscriptions
+SUBSCRIPTION_PAGE_BYTES = 256 * 1024  # of transactions in such a page; one run more at most
+
 
 @dataclass(frozen=True, slots=True)
 class RpcOptions:
@@ -38,3 +49,8 @@ class RpcOptions:
     batch_calls_max: int = 100
     connections_max: int = 1_024
     wait_timeout_max_ms: int = 60_000
+    web_sockets_max: int = 256
+    subscriptions_max: int = 16  # of one WebSocket
+    subscription_messages_max: int = 1_024  # that a subscriber may lag behind
+    subscription_bytes_max: int = 8 * 1024 * 1024  # likewise
+    origins: tuple[str, ...] = ()  # of web pages that may open a WebSocket

@@ -12,6 +12,7 @@ from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
 from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
 from sequencer.client.l1_views import BatchName
 from sequencer.client.status import LADDER, Status
+from sequencer.client.subscription_items import Kind
 from sequencer.client.views import BlockName
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.method import Parameter
@@ -41,10 +42,11 @@ def read_hex(value: object, name: str) -> bytes:
         raise RequestRefused("malformed", f"{name} is a 0x hex string with two digits per byte") from error
 
 
-def _read_hash(value: object) -> Hash:
-    data = read_hex(value, "hash")
+def read_hash(value: object, name: str) -> Hash:
+    """32 bytes in hex."""
+    data = read_hex(value, name)
     if len(data) != 32:
-        raise RequestRefused("malformed", f"hash has 32 bytes, not {len(data)}")
+        raise RequestRefused("malformed", f"{name} has 32 bytes, not {len(data)}")
     return Hash(data)
 
 
@@ -93,6 +95,25 @@ def _read_offence(value: object, name: str) -> bytes:
     return data
 
 
+def _read_kind(value: object) -> Kind:
+    for kind in Kind:
+        if value == kind.value:
+            return kind
+    raise RequestRefused("malformed", "kind is one of: " + ", ".join(Kind))
+
+
+def _read_filter(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise RequestRefused("malformed", "filter is an object")
+    return value
+
+
+def _read_subscription(value: object) -> str:
+    if not isinstance(value, str):
+        raise RequestRefused("malformed", "subscription is the id that seq_subscribe answered")
+    return value
+
+
 def _read_rung(value: object) -> Status:
     for status in LADDER:
         if value == status.value:
@@ -121,7 +142,7 @@ ITEMS = Parameter(
     {"type": "array", "items": HEX_SCHEMA, "minItems": 1, "maxItems": RECEIPT_ITEMS_MAX},
     _read_items,
 )
-HASH = Parameter("hash", "A transaction's hash.", HASH_SCHEMA, _read_hash)
+HASH = Parameter("hash", "A transaction's hash.", HASH_SCHEMA, lambda value: read_hash(value, "hash"))
 RUNG = Parameter(
     "status",
     "The status to wait for.",
@@ -201,3 +222,11 @@ FROM_ID = Parameter(
     NamespaceId(0),
 )
 NAMESPACES_COUNT = _count(NAMESPACES_PAGE_MAX)
+KIND = Parameter(
+    "kind",
+    "What to subscribe to.",
+    {"type": "string", "enum": [kind.value for kind in Kind]},
+    _read_kind,
+)
+FILTER = Parameter("filter", "Which items, by kind.", {"type": "object"}, _read_filter, {})
+SUBSCRIPTION = Parameter("subscription", "Its id.", {"type": "string"}, _read_subscription)

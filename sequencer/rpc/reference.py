@@ -13,6 +13,7 @@ from sequencer.rpc.method import Method, Parameter
 from sequencer.rpc.methods import METHODS
 from sequencer.rpc.options import RpcOptions
 from sequencer.rpc.schemas import SCHEMAS
+from sequencer.rpc.subscription_reference import SUBSCRIPTIONS
 
 _DEFAULTS = RpcOptions()
 _BODY_MIB_MAX = _DEFAULTS.request_bytes_max // 1024**2
@@ -29,6 +30,7 @@ A node answers on its RPC port (8645 unless configured otherwise), HTTP/1.1:
 | request | what it is |
 |---|---|
 | `POST /` | JSON-RPC 2.0, `content-type: application/json`; batches up to {_CALLS_MAX} calls, notifications |
+| `GET /ws` | a WebSocket: the same JSON-RPC, and [subscriptions](#subscriptions) |
 | `POST /v1/namespaces/{{namespace}}/transactions` | the fast door: binary, many transactions at once |
 | `GET /livez` | 200 while the process answers |
 | `GET /readyz` | 200, or 503 with the reasons: `{{ready, reasons}}` |
@@ -59,7 +61,7 @@ refused   item u32 ‖ code i32 (two's complement) ‖ reason (u32 length ‖ AS
 
 `item` is a transaction's number in the request, from 0. Every transaction stands in exactly one receipt, found by its
 hash, or is refused. A transaction's hash is SHA-256(`"tx"` ‖ namespace u64 ‖ kind u8 = 0 ‖ bytes). Status 200 accounts
-for every transaction; 429 with `retry-after` means that all were refused for lack of room, with the same body. Any
+for every transaction; 429 with `retry-after` means that a quota is used up or there is no room: nothing was taken. Any
 other status is a request refused whole, with a JSON error body.
 """
 
@@ -81,7 +83,7 @@ def rpc_page() -> str:
     parts = [_OPENING, "\n## Methods\n"]
     parts.extend(_method(method) for method in METHODS.values())
     parts.append(f"\n### {DISCOVER}\n\nThis reference as an OpenRPC document.\n")
-    parts.extend((_FAST_DOOR, _ERRORS))
+    parts.extend((SUBSCRIPTIONS, _FAST_DOOR, _ERRORS))
     parts.extend(f"| {reason.code} | `{reason.word}` | {reason.http_status} | {reason.meaning} |\n" for reason in TABLE)
     parts.append("\n## Shapes\n\nEvery field is always there; `?` after a type means that it can be null.\n")
     parts.extend(_shape(name, schema) for name, schema in SCHEMAS.items())
@@ -110,6 +112,8 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _shape(name: str, schema: Any) -> str:
+    if "properties" not in schema:
+        return f"\n### {name}\n\n{_type(schema)}\n"
     rows = [f"| `{field}` | {_type(of)} |\n" for field, of in schema["properties"].items()]
     return f"\n### {name}\n\n| field | type |\n|---|---|\n" + "".join(rows)
 

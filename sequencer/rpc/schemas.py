@@ -11,6 +11,8 @@ Invariants:
 from collections.abc import Mapping
 from typing import Any
 
+from sequencer.client.namespace_views import LOAD_NUMBERS, TERM_NAMES
+
 Schema = dict[str, Any]
 
 _NUMBER: Schema = {"type": "integer", "minimum": 0}
@@ -207,8 +209,20 @@ SCHEMAS: dict[str, Schema] = {
             "genesis": _HEX,
         }
     ),
+    "NamespaceTerms": _object(dict.fromkeys(TERM_NAMES, _NUMBER)),
+    "NamespaceLoad": _object(
+        {**dict.fromkeys(LOAD_NUMBERS, _NUMBER), "refused": {"type": "object", "additionalProperties": _NUMBER}}
+    ),
     "Namespace": _object(
-        {"id": _WIDE, "name": _TEXT, "index": _maybe(_NUMBER), "height": _maybe(_NUMBER), "hash": _maybe(_HASH)}
+        {
+            "id": _WIDE,
+            "name": _TEXT,
+            "index": _maybe(_NUMBER),
+            "height": _maybe(_NUMBER),
+            "hash": _maybe(_HASH),
+            "terms": _shape("NamespaceTerms"),
+            "load": _maybe(_shape("NamespaceLoad")),
+        }
     ),
     "Peer": _object(
         {
@@ -255,6 +269,18 @@ SCHEMAS: dict[str, Schema] = {
             "place": _WIDE,
             "slashable": _FLAG,
             "proof": _HEX,
+        }
+    ),
+    "SubscriptionId": {"type": "string", "pattern": "^0x[0-9a-f]+$"},
+    "Ended": _FLAG,
+    "NamespaceItem": _object({"block": _maybe(_shape("NamespaceBlock")), "proof": _maybe(_shape("Proof"))}),
+    "NamespaceProgress": _object(
+        {
+            "namespace": _WIDE,
+            "status": _STATUS,
+            "height": _NUMBER,
+            "index": _maybe(_NUMBER),
+            "ends": _maybe(_list(_NUMBER)),
         }
     ),
     "L1Progress": _object(

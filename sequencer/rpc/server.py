@@ -13,6 +13,7 @@ import trio
 
 from sequencer.rpc.application import build_application
 from sequencer.rpc.context import Context
+from sequencer.rpc.feeds import Feeds
 from sequencer.rpc.gate import Gate
 from sequencer.rpc.listening import Server, serve_application
 from sequencer.rpc.options import RpcOptions
@@ -42,15 +43,19 @@ async def serve(
         crashes.append(error)
         scope.cancel()
 
-    application = Gate(build_application(Context(service, options, metrics)), metrics, crash)
+    context = Context(service, options, metrics)
+    feeds = Feeds(context, crash)
+    service.listen(feeds)
+    application = Gate(build_application(context, feeds), metrics, crash)
     with scope:
-        await serve_application(
-            application,
-            options.host,
-            options.port,
-            connections_max=options.connections_max,
-            on_connections=lambda count: metrics.set(table.RPC_CONNECTIONS, count),
-            task_status=task_status,
-        )
+        async with feeds.running():
+            await serve_application(
+                application,
+                options.host,
+                options.port,
+                connections_max=options.connections_max,
+                on_connections=lambda count: metrics.set(table.RPC_CONNECTIONS, count),
+                task_status=task_status,
+            )
     if crashes:
         raise crashes[0]

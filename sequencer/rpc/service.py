@@ -21,11 +21,13 @@ from consensus.vocabulary.batch import Items
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.parts import NamespaceBlockPart
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
+from sequencer.rpc.news import Listener
 
 __all__ = ["NamespaceBlockPart", "Service"]
 
@@ -42,12 +44,21 @@ class Service(Protocol):
         """Whether the namespace is registered."""
         ...
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        """The number of a namespace's newest executed block, or None before its first."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Tells it from now on what happens. At most one listens."""
+        ...
+
+    async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """Admits open transactions, and returns once those admitted are sealed and synced.
 
-        Judges each item (empty, oversized, full, quota, known, expired …). All admissions happen before the
-        first await, so that two calls made one after the other keep their order. Raises `RequestRefused`
-        (not_accepting, not_validator, unknown_namespace) if nothing at all is taken.
+        Judges each item (empty, oversized, full, known, expired …). All admissions happen before the first await, so
+        that two calls made one after the other keep their order. `client` is whose quota applies. Raises
+        `RequestRefused` (not_accepting, not_validator, unknown_namespace, quota, client_quota, full) if nothing at all
+        is taken.
         """
         ...
 

@@ -27,6 +27,7 @@ _RULE = Label("rule", "of evidence", tuple(f"E{number}" for number in range(1, 1
 _MESSAGE = Label("message", "what was refused", ("proposal", "vote", "timeout", "report", "certificate", "walk"))
 _OUTCOME = Label("outcome", "`ok`, or the reason of the error", values_max=64)
 _METHOD = Label("method", "JSON-RPC method, or `fast_door`; `unknown` for methods that do not exist", values_max=64)
+_SUBSCRIPTION = Label("kind", "what is subscribed to", ("heads", "namespace", "transactions", "evidence"))
 _DIAL = Label("outcome", "how the dial ended", ("connected", "failed"))
 _FETCH = Label("outcome", "how the request ended", ("found", "missing", "failed"))
 _VERSION = Label("version", "version of the program", values_max=1)
@@ -34,10 +35,20 @@ _VERSION = Label("version", "version of the program", values_max=1)
 # mempool
 MEMPOOL_ADMITTED = Counter("sequencer_mempool_admitted_total", "Transactions admitted to a queue.", (_NAMESPACE,))
 MEMPOOL_ADMITTED_BYTES = Counter("sequencer_mempool_admitted_bytes_total", "Bytes admitted to a queue.", (_NAMESPACE,))
-MEMPOOL_REFUSED = Counter("sequencer_mempool_refused_total", "Transactions refused at admission.", (_REASON,))
-MEMPOOL_EXPIRED = Counter("sequencer_mempool_expired_total", "Transactions whose time ended before they were sealed.")
+MEMPOOL_REFUSED = Counter(
+    "sequencer_mempool_refused_total", "Transactions refused at admission.", (_NAMESPACE, _REASON)
+)
+MEMPOOL_EXPIRED = Counter(
+    "sequencer_mempool_expired_total", "Transactions whose time ended before they were sealed.", (_NAMESPACE,)
+)
 MEMPOOL_QUEUED = Gauge("sequencer_mempool_queued_count", "Transactions waiting to be sealed.")
 MEMPOOL_QUEUED_BYTES = Gauge("sequencer_mempool_queued_bytes", "Bytes waiting to be sealed.")
+MEMPOOL_NAMESPACE_BYTES = Gauge(
+    "sequencer_mempool_namespace_queued_bytes", "Bytes of a namespace waiting to be sealed.", (_NAMESPACE,)
+)
+MEMPOOL_OLDEST = Gauge(
+    "sequencer_mempool_oldest_seconds", "How long a namespace's oldest transaction has waited.", (_NAMESPACE,)
+)
 MEMPOOL_WAIT = Histogram("sequencer_mempool_wait_seconds", "Time from admission until the batch is sealed.")
 
 # lanes
@@ -125,6 +136,13 @@ RPC_TRANSACTIONS = Counter("sequencer_rpc_transactions_total", "Transactions han
 RPC_CONNECTIONS = Gauge("sequencer_rpc_connections_count", "Open connections.")
 RPC_IN_FLIGHT = Gauge("sequencer_rpc_in_flight_count", "Requests being worked on.")
 RPC_BODY_BYTES = Counter("sequencer_rpc_body_bytes_total", "Bytes of request and response bodies.", (_DIRECTION,))
+RPC_WEB_SOCKETS = Gauge("sequencer_rpc_web_sockets_count", "Open WebSockets.")
+RPC_SUBSCRIPTIONS = Gauge("sequencer_rpc_subscriptions_count", "Subscriptions of clients.", (_SUBSCRIPTION,))
+RPC_SUBSCRIPTIONS_ENDED = Counter("sequencer_rpc_subscriptions_ended_total", "Subscriptions that ended.", (_REASON,))
+RPC_NOTIFICATIONS = Counter("sequencer_rpc_notifications_total", "Items sent to subscribers.", (_SUBSCRIPTION,))
+RPC_NOTIFICATION_BYTES = Counter(
+    "sequencer_rpc_notification_bytes_total", "Bytes of items sent to subscribers.", (_SUBSCRIPTION,)
+)
 
 # process
 PROCESS_BUILD_INFO = Gauge("sequencer_process_build_info", "Always 1; the label tells the program.", (_VERSION,))

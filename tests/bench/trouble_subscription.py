@@ -29,7 +29,7 @@ async def never_read(host: str, port: int, namespace: int, judgement: Judgement)
         if _SWITCHING not in answer.split(b"\r\n", 1)[0]:
             judgement.note("skipped: this node has no WebSocket", holds=True, seen=answer.split(b"\r\n", 1)[0].decode())
             return
-        topics = (["heads"], ["namespace", {"namespace": namespace, "from_index": 0}])
+        topics = (["heads", {}], ["namespace", {"namespace": namespace, "from_index": 0}])
         for number, params in enumerate(topics):
             call = {"jsonrpc": "2.0", "id": number, "method": "seq_subscribe", "params": params}
             await stream.send_all(text_frame(json.dumps(call).encode()))

@@ -4,14 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.clock import Now
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import ZERO_HASH, Digest, Epoch, Milliseconds, NamespaceId, Seq, ValidatorIndex
 from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES, Batch, Items
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.draft import SEGMENT_OVERHEAD_BYTES
 from sequencer.mempool.errors import Refusal
-from sequencer.mempool.fair_share import QUANTUM_BYTES_MIN, FairShare
+from sequencer.mempool.fair_share import QUANTUM_BYTES_MIN, FairShare, Round
 from sequencer.mempool.mempool import Mempool
-from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
+from sequencer.mempool.queues import TX_COST_BYTES_LEAST, NamespaceQueue, Run, Ticket
 from tests.committee import Committee
 
 NAMESPACES = (1, 2, 3, 4)
@@ -58,6 +59,10 @@ class PoolModel:
     def submit(self, namespace: int, items: list[bytes]) -> None:
         submission = self.pool.submit(namespace, Items.of(items), at(self.mono_ms))
         self.namespace_of[submission.ticket] = namespace
+        if submission.whole is not None:
+            assert (submission.admitted, submission.refused) == ((), ())
+            assert submission.whole.reason in (Refusal.FULL, Refusal.UNKNOWN_NAMESPACE)
+            return
         numbers = [number for number, _ in submission.admitted] + [item.number for item in submission.refused]
         assert sorted(numbers) == list(range(len(items)))
         for number, tx_id in submission.admitted:
@@ -68,7 +73,8 @@ class PoolModel:
 
     def expire(self) -> None:
         for expired in self.pool.expire(at(self.mono_ms)):
-            self.leave(expired.ticket, expired.number, expired.hash)
+            for number, tx_id in enumerate(expired.hashes, expired.number):
+                self.leave(expired.ticket, number, tx_id)
 
     def draft(self) -> bool:
         self.seq += 1
@@ -89,11 +95,13 @@ class PoolModel:
         return True
 
     def check(self) -> None:
-        figures = self.pool.stats(at(self.mono_ms))
+        now = at(self.mono_ms)
+        figures = {namespace: self.pool.figures(NamespaceId(namespace), now) for namespace in NAMESPACES}
         for namespace, queue in self.waiting.items():
-            assert figures[NamespaceId(namespace)].waiting_count == len(queue)
-            assert figures[NamespaceId(namespace)].waiting_bytes <= self.bounds.namespace_queue_bytes
-        assert sum(figure.waiting_bytes for figure in figures.values()) <= self.bounds.bytes_max
+            assert figures[namespace].waiting_count == len(queue)
+            assert figures[namespace].waiting_bytes <= self.bounds.namespace_queue_bytes
+        assert self.pool.waiting_bytes == sum(figure.waiting_bytes for figure in figures.values())
+        assert self.pool.waiting_bytes <= self.bounds.bytes_max
 
 
 @given(steps)
@@ -111,6 +119,53 @@ def test_every_admitted_transaction_leaves_exactly_once_and_in_order(script) -> 
         model.check()
     while model.draft():
         model.check()
+
+
+@given(
+    shares=st.lists(st.integers(0, 400), min_size=1, max_size=8).filter(lambda shares: sum(shares) <= 900),
+    batch_bytes=st.integers(1_000, 1_000_000),
+)
+def test_the_quanta_of_a_round_are_equal_parts_raised_to_the_shares(shares, batch_bytes) -> None:
+    turns = Round.of(shares, batch_bytes)
+    quanta = [turns.quantum(share) for share in shares]
+    assert turns.byte_count - len(shares) <= sum(quanta) <= turns.byte_count
+    assert min(quanta) >= QUANTUM_BYTES_MIN
+    for share, quantum in zip(shares, quanta, strict=True):
+        assert quantum >= turns.byte_count * share // 1_000
+        assert quantum == max(min(quanta), turns.byte_count * share // 1_000)
+    if sum(shares) == 0:
+        assert turns.byte_count == max(batch_bytes, QUANTUM_BYTES_MIN * len(shares))
+
+
+@given(
+    shares=st.lists(st.integers(0, 300), min_size=2, max_size=6).filter(lambda shares: sum(shares) <= 900),
+    sizes=st.lists(st.integers(10, 3_000), min_size=6, max_size=6),
+    room_bytes=st.integers(3_100, 20_000),
+    batches=st.integers(1, 40),
+)
+def test_a_namespace_that_waits_gets_its_share_within_one_round(shares, sizes, room_bytes, batches) -> None:
+    """Of all that was given so far, but for what one round may still owe it."""
+    share = FairShare(SEGMENT_OVERHEAD_BYTES)
+    queues = [
+        NamespaceQueue(NamespaceId(place), NamespaceTerms(share_permille=permille))
+        for place, permille in enumerate(shares)
+    ]
+    given_bytes = [0] * len(queues)
+    turns = Round.of(shares, room_bytes)
+    for _ in range(batches):
+        for queue, size in zip(queues, sizes, strict=False):
+            refill(queue, size, 3 * room_bytes)
+            share.enter(queue)
+        for namespace, runs in share.drain(room_bytes).items():
+            given_bytes[namespace] += sum(run.cost_bytes for run in runs)
+        total = sum(given_bytes)
+        for place, permille in enumerate(shares):
+            owed = total * permille / 1_000
+            assert given_bytes[place] >= owed - turns.byte_count - 2 * max(
+                TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + max(sizes)
+            )
+    rounds = sum(given_bytes) // (turns.byte_count + len(shares) * max(sizes))
+    assert all(count > 0 for count in given_bytes) or rounds < 2
 
 
 def refill(queue: NamespaceQueue, size: int, bytes_min: int, in_run: int = 1) -> None:
@@ -143,9 +198,11 @@ def test_namespaces_that_wait_together_are_given_the_same(sizes, room_bytes, bat
         taken = share.drain(room_bytes)
         assert sum(SEGMENT_OVERHEAD_BYTES + segment_bytes(items) for items in taken.values()) <= room_bytes
         for place in range(len(sizes)):
-            given_bytes[place] += segment_bytes(taken.get(NamespaceId(place), []))
+            given_bytes[place] += sum(run.cost_bytes for run in taken.get(NamespaceId(place), []))
         quantum = max(QUANTUM_BYTES_MIN, room_bytes // len(sizes))
-        assert max(given_bytes) - min(given_bytes) <= quantum + 2 * (LENGTH_PREFIX_BYTES + max(sizes))
+        assert max(given_bytes) - min(given_bytes) <= quantum + 2 * max(
+            TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + max(sizes)
+        )
 
 
 def segment_bytes(runs: list[Run]) -> int:

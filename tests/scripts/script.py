@@ -290,12 +290,12 @@ class Script:
             lane, seq = map(int, word.split(":"))
             wanted.add(self.cluster.lanes[lane][seq - 1])
         for node in self._running():
-            blocks = self.cluster.blocks[: len(node.committed)]
+            blocks = self.cluster.blocks[: node.final_count]
             final = {batch.digest for block in blocks for batch in block.batches}
             assert wanted <= final, f"at node {node.index} not all of {batches} are final"
 
     def _expect_height(self, height: str) -> None:
-        heights = {node.index: len(node.committed) for node in self._running()}
+        heights = {node.index: node.final_count for node in self._running()}
         assert set(heights.values()) == {int(height)}, f"heights are {heights}"
 
     def _expect_view(self, view: str) -> None:

@@ -14,7 +14,7 @@ from consensus.clock import Now
 from consensus.encoding import decode_whole
 from consensus.errors import BrokenInvariant
 from consensus.numbers import BlockId, Digest, Height, Milliseconds, Seq, ValidatorIndex, View
-from consensus.ordering.effective import Effective, effective_start
+from consensus.ordering.effective import effective_start
 from consensus.replica.effects import (
     Broadcast,
     Commit,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 NEED_RETRY_MS = 50
+COMMIT_SAVED_MS = 1.0  # at most, with a disk that syncs at once
 
 
 @dataclass
@@ -109,10 +110,16 @@ class Node:
         self._fetching: set[BlockId] = set()
         self._queue: list[Effect] = []
         self._writing: list[Effect] = []
+        self._unsaved: list[Commit] = []  # told, and lost in a crash
 
     @property
     def alive(self) -> bool:
         return self.replica is not None
+
+    @property
+    def final_count(self) -> int:
+        """Committed blocks, written or not."""
+        return len(self.committed) + sum(len(commit.blocks) for commit in self._unsaved)
 
     @property
     def core(self) -> Replica:
@@ -165,6 +172,14 @@ class Node:
         """Whether a tip that was voted for, proposed or committed is on the disk."""
         return tip_id in self.disk.tips
 
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        """A tip whose commit waits for its write."""
+        return next((block.tip for commit in self._unsaved for block in commit.blocks if block.tip.id == tip_id), None)
+
+    def has_servable(self, tip_id: BlockId) -> bool:
+        """Whether peers that ask for it get it from the disk."""
+        return self.has_stored(tip_id)
+
     def store_walked(self, tips: tuple[Tip, ...]) -> None:
         """Keeps tips of a walk, unsynced."""
         self.disk.walked.update({tip.id: tip.encoded for tip in tips})
@@ -178,9 +193,9 @@ class Node:
         """Loses everything but the disk; a write that was under way is on it or not, but never in part."""
         if self._writing and self.cluster.random.random() < 0.5:
             for item in self._writing:
-                if isinstance(item, Save | Commit):
+                if isinstance(item, Save):
                     self._deliver(item)
-        self._writing, self._queue = [], []
+        self._writing, self._queue, self._unsaved = [], [], []
         self.replica = None
         self.timers, self.ahead = {}, {}
 
@@ -254,7 +269,7 @@ class Node:
 
     def _drain(self) -> None:
         while self._queue and not self._writing:
-            if self.cluster.sync_ms == 0 or not any(isinstance(item, Save | Commit) for item in self._queue):
+            if self.cluster.sync_ms == 0 or not any(isinstance(item, Save) for item in self._queue):
                 self._deliver(self._queue.pop(0))
             else:
                 self._start_write()
@@ -272,7 +287,7 @@ class Node:
         self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms), finish)
 
     def _finish_write(self, items: list[Effect]) -> None:
-        for item in sorted(items, key=lambda item: not isinstance(item, Save | Commit)):  # puts first
+        for item in sorted(items, key=lambda item: not isinstance(item, Save)):  # puts first
             self._deliver(item)
 
     def _deliver(self, effect: Effect) -> None:
@@ -323,13 +338,25 @@ class Node:
                 pass
 
     def _commit(self, commit: Commit) -> None:
+        """Told at once and written a little later, as execution does: what was saved meanwhile may outlive it."""
         self.cluster.check_commit_proof(commit)
+        for block in commit.blocks:
+            self.cluster.note_committed(self.index, block)
+        self._unsaved.append(commit)
+        life = self.life
+
+        def save() -> None:
+            if self.life == life and self.alive:
+                self._save_commit(self._unsaved.pop(0))
+
+        self.cluster.after(self.cluster.random.uniform(0, 2 * self.cluster.sync_ms + COMMIT_SAVED_MS), save)
+
+    def _save_commit(self, commit: Commit) -> None:
         for block in commit.blocks:
             tip = block.tip
             self.disk.tips[tip.id] = tip.encoded
             self.disk.committed.append(block)
             self.committed.append(tip.id)
-            self.cluster.note_committed(self.index, block)
             self.disk.loose = {tip_id: view for tip_id, view in self.disk.loose.items() if view > tip.view}
         self.disk.certificates = (commit.certificate, commit.child_certificate)
         self._execute()
@@ -341,11 +368,6 @@ class Node:
             if not all((batch.lane, batch.seq, batch.digest) in self.disk.held for batch in block.batches):
                 return
             self.disk.executed = block
-
-    @property
-    def effective(self) -> Effective:
-        """The lanes after the last committed block."""
-        return self.disk.committed[-1].effective if self.disk.committed else effective_start(self.cluster.count)
 
     def _set_timer(self, timer: Timer, at_mono_ms: float | None) -> None:
         if at_mono_ms is None:
@@ -398,8 +420,8 @@ class Node:
         """A page of tips, the wanted one first, then parents above `floor_height`; nothing while down."""
         tips: list[Tip] = []
         while self.replica is not None and len(tips) < limits.WALK_TIPS_MAX:
-            tip = self.replica.state.tree.get(wanted)
-            if tip is None and self.has_stored(wanted):
+            tip = self.replica.state.tree.get(wanted) or self.unsaved_tip(wanted)
+            if tip is None and self.has_servable(wanted):
                 tip = self.stored_tip(wanted)
             if tip is None or tip.header.height <= floor_height:
                 break

@@ -1,11 +1,11 @@
 """Vectors of the genesis and of every object of the vocabulary, with the digests and hashes made of them."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
 from consensus.bls import aggregate
-from consensus.genesis import Genesis
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import (
     GENESIS_EPOCH,
     BlockId,
@@ -46,6 +46,9 @@ from tests.committee import FIRST, GENESIS_MS, SECOND, Committee, Segment
 COMMITTEE = Committee(stakes=(4, 3, 2, 1))
 CHAIN = COMMITTEE.chain
 VIEW = View(7)
+TERMS = NamespaceTerms(
+    bytes_per_s=1_000_000, tx_per_s=2_000, queue_bytes=8_000_000, queue_tx=16_000, share_permille=250
+)
 
 
 def filled(number: int) -> bytes:
@@ -72,11 +75,12 @@ def described(value: Any) -> Any:
 
 
 def genesis() -> Any:
-    """Two genesis files: equal and unequal stakes, with the start of their leader tables."""
+    """Three genesis files: equal and unequal stakes, with the start of their leader tables, and one with terms."""
     made = []
-    for committee in (Committee(), COMMITTEE):
-        chain: Genesis = committee.chain
-        qc = genesis_qc(chain.chain_id, chain.time_ms, committee.count)
+    first, second = CHAIN.namespaces
+    with_terms = replace(CHAIN, namespaces=(replace(first, terms=TERMS), second)).check()
+    for chain in (Committee().chain, CHAIN, with_terms):
+        qc = genesis_qc(chain.chain_id, chain.time_ms, len(chain.validators))
         made.append(
             {
                 "fields": described(chain),

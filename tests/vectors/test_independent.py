@@ -40,7 +40,8 @@ class Chain:
     def __init__(self, encoded: bytes) -> None:
         self.id = sha(encoded)
         self._data, self._at = encoded, 0
-        assert self._number(1) == 1
+        version = self._number(1)
+        assert version in (1, 2)
         self._take(self._number(4))  # name
         self._take(8 + 8 + 4)
         self.tx_bytes_max = self._number(4)
@@ -48,7 +49,11 @@ class Chain:
         self.validators = [
             (self._number(8), self._take(33), self._take(48), self._take(96)) for _ in range(self._number(4))
         ]
-        self.namespaces = [(self._number(8), self._take(self._number(4)).decode()) for _ in range(self._number(4))]
+        self.namespaces: list[tuple[int, str]] = []
+        self.terms: list[list[int] | None] = []
+        for _ in range(self._number(4)):
+            self.namespaces.append((self._number(8), self._take(self._number(4)).decode()))
+            self.terms.append([self._number(size) for size in (8, 4, 8, 4, 2)] if version == 2 else None)
         assert self._at == len(encoded)
 
     def _take(self, size: int) -> bytes:
@@ -137,7 +142,10 @@ def test_the_genesis_is_read_and_its_keys_are_possessed() -> None:
     for case in vectors:
         chain = Chain(raw(case["encoded"]))
         assert chain.id == raw(case["chain_id"])
-        assert [name for _, name in chain.namespaces] == [item["name"] for item in case["fields"]["namespaces"]]
+        shown = case["fields"]["namespaces"]
+        assert [name for _, name in chain.namespaces] == [item["name"] for item in shown]
+        for terms, item in zip(chain.terms, shown, strict=True):
+            assert terms in (None, list(item["terms"].values()))
     _, _, key, possession = Chain(raw(vectors[0]["encoded"])).validators[0]
     assert Bls.PopVerify(key, possession)
 

@@ -4,8 +4,18 @@ Invariant: a method exists if and only if it stands in `METHODS`; the reference 
 """
 
 from sequencer.rpc.method import Method
-from sequencer.rpc.methods import attestations, batches, blocks, chain, evidence, namespaces, peers, transactions
+from sequencer.rpc.methods import (
+    attestations,
+    batches,
+    blocks,
+    chain,
+    evidence,
+    namespaces,
+    peers,
+    subscriptions,
+    transactions,
+)
 
-_ROOMS = (transactions, blocks, namespaces, attestations, batches, evidence, chain, peers)
+_ROOMS = (transactions, blocks, namespaces, attestations, batches, evidence, chain, peers, subscriptions)
 
 METHODS: dict[str, Method] = {method.name: method for room in _ROOMS for method in room.METHODS}

@@ -27,7 +27,7 @@ async def sync_status(context: Context) -> object:
 async def get_checkpoint(context: Context) -> object:
     """The newest checkpoint, or null."""
     checkpoint = await context.service.checkpoint()
-    return None if checkpoint is None else checkpoint_to_json(checkpoint)
+    return None if checkpoint is None else await context.make_answer(checkpoint_to_json, checkpoint)
 
 
 METHODS = (

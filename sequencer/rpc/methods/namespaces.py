@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from consensus.numbers import Height, NamespaceId, NamespaceIndex
+from sequencer.client.namespace_views import namespace_view_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
-from sequencer.client.views import namespace_view_to_json
 from sequencer.client.wire import proof_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.method import Method
@@ -49,7 +49,9 @@ async def get_namespace_proof(context: Context, namespace: NamespaceId, height: 
 METHODS = (
     Method(
         "seq_listNamespaces",
-        "The registered namespaces by id, each with its newest block. For the next page ask from the last id + 1.",
+        "The registered namespaces by id: newest block, terms of the genesis, and what goes on at this validator: what "
+        "waits, what was admitted and sealed per second lately, how much of its quota that is, what was refused and "
+        "why. For the next page ask from the last id + 1.",
         list_namespaces,
         (FROM_ID, NAMESPACES_COUNT),
         result="Namespace",

@@ -11,8 +11,10 @@ from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.method import Method
 from sequencer.rpc.parameters import DATA, HASH, ITEMS, NAMESPACE, RUNG, TIMEOUT_MS
 
-_SUBMIT_REASONS = ("unknown_namespace", "not_accepting", "not_validator", "overloaded")
-_ITEM_REASONS = ("empty", "oversized", "full", "quota", "known", "expired")
+_SUBMIT_REASONS = (
+    "unknown_namespace", "not_accepting", "not_validator", "overloaded", "quota", "client_quota", "full",
+)  # fmt: skip
+_ITEM_REASONS = ("empty", "oversized", "known", "expired")
 
 
 async def send_transaction(context: Context, namespace: NamespaceId, data: bytes) -> object:

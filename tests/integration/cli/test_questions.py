@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -9,6 +10,7 @@ import pytest
 
 from consensus.evidence.check import Offence
 from consensus.evidence.proofs import encode_proof
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import Digest, Epoch, Hash, Milliseconds, Seq, ValidatorIndex
 from consensus.signing import SIGNATURE_BYTES
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
@@ -16,6 +18,7 @@ from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.cli.main import main
 from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.fields import namespace_from_json
+from sequencer.client.namespace_views import LOAD_NUMBERS
 from sequencer.client.wire import receipt_to_json
 from tests.unit.consensus.evidence.test_check import CHAIN, EXAMPLES, INNOCENTS
 
@@ -263,12 +266,16 @@ def test_lists(capsys):
         assert "no epoch 4" in run(capsys, "validators", "list", "--epoch", "4", "--url", url, code=1).err
 
 
+TERMS = {"terms": {**asdict(NamespaceTerms()), "share_permille": 250}}
+
+
 def test_namespaces_page_by_page_and_without_control_characters(capsys):
     namespaces = [
-        {"id": number, "name": f"n\x1b[2J{number}", "index": None, "height": None, "hash": None}
+        {"id": number, "name": f"n\x1b[2J{number}", "index": None, "height": None, "hash": None, **TERMS, "load": None}
         for number in range(2500)
     ]
-    namespaces.append({"id": hex(2**60), "name": "far", "index": 1, "height": 2, "hash": HASH})
+    load = {**dict.fromkeys(LOAD_NUMBERS, 5), "refused": {"quota": 7, "full": 3}}
+    namespaces.append({"id": hex(2**60), "name": "far", "index": 1, "height": 2, "hash": HASH, **TERMS, "load": load})
 
     def page(params):
         start = params["from_id"] if isinstance(params["from_id"], int) else int(params["from_id"], 16)
@@ -281,6 +288,21 @@ def test_namespaces_page_by_page_and_without_control_characters(capsys):
         shown = run(capsys, "namespace", "list", "--url", url).out
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 2502
+    assert shown.splitlines()[-1].split()[3:] == [
+        "2",
+        "5",
+        "5",
+        "ms",
+        "5/s",
+        "5/s",
+        "0.5%",
+        "0%",
+        "(25%)",
+        "3",
+        "full,",
+        "7",
+        "quota",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,17 @@ from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
+from sequencer.client.namespace_views import NamespaceLoad, NamespaceView
 from sequencer.client.status import Status, TransactionStatus
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
-from sequencer.client.views import BlockName, BlockView, HealthCheck, NamespaceView, PeerView, SyncStatus
+from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import DeliveredBlock, DeliveredRun, NamespaceProof
 from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.news import Listener
 from sequencer.rpc.service import NamespaceBlockPart
 from tests.committee import GENESIS_MS, Committee
+
+LOAD = NamespaceLoad(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, {"quota": 11})
 
 
 class FakeService:
@@ -45,6 +49,8 @@ class FakeService:
         self.chain = committee.chain
         self.offences: list[EvidenceView] = []
         self.room = 1_000_000  # transactions taken before the queue is full
+        self.full = "full"  # why nothing is taken when there is no room
+        self.clients: list[str] = []  # who handed something in
         self.accepting = True
         self.is_validator = True
         self.failure: Exception | None = None
@@ -60,19 +66,31 @@ class FakeService:
         self.submitting = trio.Event()  # set when a submission has been admitted
         self.sealed = trio.Event()  # submissions return once it is set
         self.sealed.set()
+        self.heights = (9, 8, 8, 7, 9)  # ordered, final, executed, attested, target
+        self.listener: Listener | None = None
         self._known: dict[Hash, Receipt] = {}
         self._seq = 0
 
     def is_namespace(self, namespace: NamespaceId) -> bool:
         return namespace in self.chain.namespace_ids()
 
-    async def submit(self, namespace: NamespaceId, items: Items) -> SubmitOutcome:
+    def newest_index(self, namespace: NamespaceId) -> NamespaceIndex | None:
+        count = len(self.delivered.get(namespace, []))
+        return NamespaceIndex(count - 1) if count else None
+
+    def listen(self, listener: Listener) -> None:
+        self.listener = listener
+
+    async def submit(self, namespace: NamespaceId, items: Items, client: str = "") -> SubmitOutcome:
+        self.clients.append(client)
         if self.failure is not None:
             raise self.failure
         if not self.accepting:
             raise RequestRefused("not_accepting", retry_after_ms=2_000)
         if not self.is_validator:
             raise RequestRefused("not_validator")
+        if self.room == 0:
+            raise RequestRefused(self.full, retry_after_ms=1_500)
         hashes = tuple(transaction_id(namespace, KIND_OPEN, item) for item in items)
         refused: list[Refused] = []
         taken: list[ReceiptItem] = []
@@ -186,7 +204,7 @@ class FakeService:
 
     async def namespaces(self, from_id: NamespaceId, count: int) -> Sequence[NamespaceView]:
         found = [
-            NamespaceView(namespace.id, namespace.name, None, None, None)
+            NamespaceView(namespace.id, namespace.name, None, None, None, namespace.terms, LOAD)
             for namespace in self.chain.namespaces
             if namespace.id >= from_id
         ]
@@ -200,8 +218,10 @@ class FakeService:
 
     def sync_status(self) -> SyncStatus:
         reasons = tuple(self.not_ready)
-        heights = (Height(9), Height(8), Height(8), Height(7), Height(9))
-        return SyncStatus(not reasons, reasons, View(11), *heights, missing_batches=0, l1=None)
+        ordered, final, executed, attested, target = map(Height, self.heights)
+        return SyncStatus(
+            not reasons, reasons, View(11), ordered, final, executed, attested, target, missing_batches=0, l1=None
+        )
 
     def readiness(self) -> Sequence[str]:
         return self.not_ready

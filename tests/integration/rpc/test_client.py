@@ -78,8 +78,10 @@ class TestMethods:
         with pytest.raises(RequestRefused) as refused:
             await client.send(FIRST, b"one")
         assert (refused.value.code, refused.value.reason, refused.value.retry_after_ms) == (-32011, "full", 1_500)
-        outcome = await client.send_many(FIRST, [b"one"])  # 429: still an outcome
-        assert outcome.refused[0].reason == "full"
+        service.full = "quota"
+        with pytest.raises(RequestRefused) as refused:
+            await client.send_many(FIRST, [b"one"])
+        assert (refused.value.code, refused.value.reason, refused.value.retry_after_ms) == (-32011, "quota", 1_500)
         with pytest.raises(RequestRefused, match="unknown_method"):
             await client.call("seq_nothing")
 
@@ -295,8 +297,16 @@ class TestFollowing:
                 await ask
 
     @pytest.mark.parametrize("page_bytes", [1024 * 1024, 70_000, 1])
-    async def test_blocks_are_followed_with_proof_page_by_page(self, client, service, run, monkeypatch, page_bytes):
-        monkeypatch.setattr("sequencer.rpc.methods.namespaces.PAGE_BYTES_MAX", page_bytes)
+    @pytest.mark.parametrize("is_pushed", [True, False])
+    async def test_blocks_are_followed_with_proof_page_by_page(
+        self, client, service, run, monkeypatch, page_bytes, is_pushed
+    ):
+        if is_pushed:
+            for place in ("namespace_feed", "namespace_subscription"):
+                monkeypatch.setattr(f"sequencer.rpc.{place}.SUBSCRIPTION_PAGE_BYTES", page_bytes)
+        else:
+            monkeypatch.setattr("sequencer.rpc.methods.namespaces.PAGE_BYTES_MAX", page_bytes)
+            monkeypatch.setattr("sequencer.client.web_socket.PATH", "/nowhere")
         transactions = []
         async with aclosing(client.follow_namespace(FIRST)) as blocks:
             async for block in blocks:
@@ -330,3 +340,8 @@ class TestFollowing:
 def deliver(service: FakeService, run: ChainRun) -> None:
     service.delivered = {FIRST: [run.delivered(index) for index in range(len(run.executed[FIRST]))]}
     service.proofs = [run.proof(height) for height in sorted(run.attestations)]
+    height, attested = run.state.height, Height(max(run.attestations, default=0))
+    service.heights = (height, height, height, attested, height)
+    if service.listener is not None:
+        service.listener.note_executed(height)
+        service.listener.note_attested(attested)

@@ -1,4 +1,4 @@
-"""The examples of `docs/build/client.md` run as they stand, but for the address."""
+"""The examples of `docs/build/client.md` and `subscriptions.md` run as they stand, but for the address."""
 
 import json
 import re
@@ -15,12 +15,14 @@ from tests.chain_run import ChainRun
 from tests.committee import ATTEST_MS, FIRST
 from tests.integration.rpc.test_client import deliver
 
-GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "build" / "client.md").read_text()
+BUILD = Path(__file__).resolve().parents[3] / "docs" / "build"
+GUIDE = (BUILD / "client.md").read_text()
+SUBSCRIPTIONS = (BUILD / "subscriptions.md").read_text()
 DEVNET_URL = "http://127.0.0.1:9002"
 
 
-def examples(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+def examples(language: str, page: str = GUIDE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -71,3 +73,28 @@ async def test_the_bodies_that_curl_sends(http, service):
         answer = (await http.post("/", content=text, headers={"content-type": "application/json"})).json()
         assert all("result" in one for one in (answer if isinstance(answer, list) else [answer]))
     assert service.submitted == [(FIRST, b"hello")]
+
+
+async def test_subscribing(run_example, service, capsys):
+    async def climb(hash, status, timeout_ms):
+        service.statuses[hash] = TransactionStatus(hash, status)
+        return service.statuses[hash]
+
+    service.wait = climb
+    (example,) = examples("python", SUBSCRIPTIONS)
+    await run_example(example)
+    rungs = ("received", "ordered", "final", "attested")
+    assert capsys.readouterr().out == "".join(f"the transaction is {rung}\n" for rung in rungs)
+
+
+async def test_the_first_request_of_the_subscriptions_page(server, service, committee):
+    from tests.integration.rpc.web_sockets import subscriber
+
+    run = ChainRun(committee)
+    run.block(ATTEST_MS, run.data(0, b"one"))
+    deliver(service, run)
+    (request,) = re.findall(r"^\{.*\}$", examples("", SUBSCRIPTIONS)[0], re.MULTILINE)
+    async with subscriber(server) as socket:
+        await socket.socket.send_message(request)
+        assert (await socket.receive())["result"] == "0x1"
+        assert (await socket.item())["block"]["index"] == 0

@@ -139,14 +139,14 @@ class TestHttp:
         assert answer.startswith(b"HTTP/1.1 ")
         assert b" 101 " not in answer
 
-    async def test_a_websocket_is_refused(self, server):
+    async def test_a_websocket_elsewhere_is_refused(self, server):
         handshake = (
             b"connection: upgrade",
             b"upgrade: websocket",
             b"sec-websocket-version: 13",
             b"sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==",
         )
-        assert (await ask(server, head(b"GET", b"/ws", *handshake))).startswith(b"HTTP/1.1 403 ")
+        assert (await ask(server, head(b"GET", b"/", *handshake))).startswith(b"HTTP/1.1 403 ")
 
     async def test_requests_on_one_connection_are_answered_in_order(self, server):
         answer = await ask(server, head(b"GET", b"/livez") * 3 + head(b"GET", b"/nowhere", b"connection: close"))
@@ -276,11 +276,11 @@ class TestLifecycle:
 
 
 async def test_metrics_are_served_on_a_port_of_their_own(metrics):
-    metrics.add(table.MEMPOOL_EXPIRED, 2)
+    metrics.add(table.MEMPOOL_EXPIRED, 2, "1001")
     async with serving(exposition_application(metrics)) as server, httpx.AsyncClient(trust_env=False) as http:
         response = await http.get(f"{server.url}/metrics")
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-        assert "sequencer_mempool_expired_total 2.0" in response.text
+        assert 'sequencer_mempool_expired_total{namespace="1001"} 2.0' in response.text
         assert (await http.get(f"{server.url}/")).status_code == 404
 
 

@@ -97,17 +97,22 @@ async def test_items_are_refused_one_by_one(http, service):
     ]
 
 
-async def test_only_a_full_queue_is_too_many_requests(http, service):
-    service.room = 0
+@pytest.mark.parametrize("reason", ["full", "quota", "client_quota"])
+async def test_no_room_and_a_used_up_quota_are_too_many_requests(http, service, metrics, reason):
+    service.room, service.full = 0, reason
     response = await http.post(PATH, content=frame_items(ITEMS), headers=BINARY)
     assert response.status_code == 429
     assert response.headers["retry-after"] == "2"
-    outcome = outcome_from_json(response.json())
-    assert [(entry.code, entry.reason, entry.retry_after_ms) for entry in outcome.refused] == [
-        (-32011, "full", 1_500)
-    ] * 3
-    response = await http.post(PATH, content=frame_items([*ITEMS, b""]), headers=BINARY)
-    assert response.status_code == 200
+    error = response.json()["error"]
+    assert (error["code"], error["data"]) == (-32011, {"reason": reason, "retry_after_ms": 1_500})
+    assert metrics.value(table.RPC_REQUESTS, "fast_door", reason) == 1
+
+
+async def test_the_service_is_told_who_asks(http, call, service):
+    await http.post(PATH, content=frame_items([b"a"]), headers=BINARY)
+    await call("seq_sendTransaction", {"namespace": 1001, "data": "0x62"})
+    await http.post("/", json=[{"jsonrpc": "2.0", "id": 1, "method": "seq_sendTransaction", "params": [1001, "0x63"]}])
+    assert service.clients == ["127.0.0.1"] * 3
 
 
 class TestLargest:

@@ -86,7 +86,6 @@ REFUSED_CALLS = [
     ("seq_listNamespaces", ["x"], -32602, "malformed"),
     # methods
     ("seq_doEverything", [], -32601, "unknown_method"),
-    ("seq_subscribe", ["heads"], -32601, "unknown_method"),
     ("eth_chainId", [], -32601, "unknown_method"),
     ("admin_stop", [], -32601, "unknown_method"),
     ("", [], -32601, "unknown_method"),
@@ -270,8 +269,8 @@ class TestLoad:
 
     @pytest.fixture
     def options(self, monkeypatch) -> RpcOptions:
-        monkeypatch.setattr("sequencer.rpc.context.TRANSACTIONS_WAITING_MAX", 3)
-        monkeypatch.setattr("sequencer.rpc.context.WAITING_CALLS_MAX", 2)
+        monkeypatch.setattr("sequencer.rpc.context.TRANSACTIONS_WAITING_MAX", 5)
+        monkeypatch.setattr("sequencer.rpc.context.WAITING_CALLS_MAX", 4)
         monkeypatch.setattr("sequencer.rpc.bodies.BODIES_BYTES_MAX_FACTOR", 1)
         return RpcOptions(port=0, request_bytes_max=64 * 1024)
 

@@ -6,22 +6,23 @@ import trio
 
 from consensus.evidence.check import Offence
 from consensus.genesis import Genesis
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import Hash, ValidatorIndex
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.l1_views import l1_batch_from_json
+from sequencer.client.namespace_views import namespace_view_from_json
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.views import (
     HealthCheck,
     block_from_json,
-    namespace_view_from_json,
     peer_from_json,
     sync_status_from_json,
 )
 from sequencer.client.wire import receipt_from_json
 from sequencer.rpc.methods import METHODS
 from sequencer.telemetry import table
-from tests.integration.rpc.fake_service import block_view, l1_batch_view
+from tests.integration.rpc.fake_service import LOAD, block_view, l1_batch_view
 
 HASH = Hash(b"\x11" * 32)
 HASH_HEX = "0x" + HASH.hex()
@@ -174,6 +175,7 @@ async def test_namespaces_page_by_page(call, committee):
     second = (await call("seq_listNamespaces", {"from_id": first[0]["id"] + 1}))["result"]
     listed = [namespace_view_from_json(entry) for entry in first + second]
     assert [(entry.id, entry.name) for entry in listed] == [(n.id, n.name) for n in committee.chain.namespaces]
+    assert [(entry.terms, entry.load) for entry in listed] == [(NamespaceTerms(), LOAD)] * 2
 
 
 async def test_peers_and_progress(call, service):
@@ -190,7 +192,7 @@ async def test_discover_lists_exactly_the_methods_there_are(call):
     assert names == [*METHODS, "rpc.discover"]
     for name in names:
         answer = await call(name, {"surely": "not"})
-        assert answer.get("error", {}).get("code") != -32601
+        assert answer.get("error", {}).get("data", {}).get("reason") != "unknown_method"
 
 
 class TestHealth:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.batches import BatchLog, StoredBatch
+from storage.batch_index import StoredBatch
+from storage.batches import BatchLog
 from storage.database import Database
 from storage.errors import DamagedRecord, OtherChain, StorageFault
 from storage.keyspace import BATCH_INDEX_COMPLETE, BATCH_LANE, U32, id_key

@@ -1,7 +1,7 @@
 """Execution and attesting of one node at work, as their drivers drive them.
 
-Responsible for: executing height by height once all batches are held, one synced write per height, shares and
-certificates.
+Responsible for: executing height by height once all batches are held, one synced write per height, with the commits
+that were told by then, shares and certificates.
 Refuses to do: decide anything: the cores do.
 """
 
@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 
 from consensus.encoding import decode_whole
 from consensus.numbers import BlockId, Hash, Height, ValidatorIndex
-from consensus.replica.effects import CommittedBlock, NeedBatches, NeededBatch
+from consensus.replica.effects import Commit, NeedBatches, NeededBatch
 from consensus.vocabulary.attestation import AttestationCertificate, AttestationShare
+from consensus.vocabulary.tip import Tip
 from sequencer.attesting import certify, effects, events
 from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.blocks import ExecutedBlock
 from sequencer.execution.execute import Executor, OrderedTip
 from sequencer.execution.state import ExecutionState
-from sequencer.node.records import execution_puts
+from sequencer.node.records import commit_puts, execution_puts
 from sequencer.node.recovery import restored_shares
 from storage import blocks
+from storage.keyspace import Puts
 from storage.safety import SafetyStore
 from tests.simulation.keys import bls_key
+from tests.simulation.node import COMMIT_SAVED_MS
 
 if TYPE_CHECKING:
     from tests.simulation.whole.node import WholeNode
@@ -44,6 +47,7 @@ class BlockSide:
         self.state = state
         self._committed_height = state.height
         self._waiting: dict[int, OrderedTip] = {}
+        self._unsaved: list[Commit] = []
         self._wished: int | None = None  # the height whose missing batches were wished for
         self.core = AttestationCore(
             chain, node.index, restored_shares(node.stores, attested_height), attested_height, state.height
@@ -70,13 +74,19 @@ class BlockSide:
 
     # execution
 
-    def note_committed(self, found: Sequence[CommittedBlock]) -> None:
-        for block in found:
+    def note_committed(self, commit: Commit) -> None:
+        """Executed a little later, as in a thread: what leaves meanwhile may outlive the commit."""
+        self._unsaved.append(commit)
+        for block in commit.blocks:
             height = block.tip.header.height
             self._committed_height = max(self._committed_height, height)
             if height > self.state.height:
                 self._waiting[height] = OrderedTip(block.tip, block.effective, block.batches)
-        self.execute()
+        delay_ms = self._cluster.random.uniform(0, 2 * self._cluster.sync_ms + COMMIT_SAVED_MS)
+        self._cluster.after(delay_ms, self.execute)
+
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        return next((block.tip for commit in self._unsaved for block in commit.blocks if block.tip.id == tip_id), None)
 
     def execute(self) -> None:
         """As far as batches are held."""
@@ -87,19 +97,32 @@ class BlockSide:
             held = self._node.stores.batches
             missing = [batch for batch in ordered.batches if not held.contains(batch.digest)]
             if missing:
-                self._wish(height, missing)
+                self._save_commits()
+                if not self._is_over:
+                    self._wish(height, missing)
                 return
             batches = {batch.digest: self._node.lanes.load(batch.digest) for batch in ordered.batches}
             execution = self._executor.execute(self.state, ordered, batches)
             if self._node.is_struck("before saving a height"):
                 return
             deletes = SafetyStore.tip_deletes([execution.block.block_id])
-            self._node.stores.database.write(execution_puts(execution), deletes, sync=True)
+            self._write(execution_puts(execution), deletes)
             if self._node.is_struck("after saving a height"):
                 return
             self._waiting.pop(height, None)
             self.state = execution.state
             self._executed(execution.block)
+
+    def _save_commits(self) -> None:
+        """What is committed while execution waits for a batch."""
+        if self._unsaved and not self._node.is_struck("before saving commits"):
+            self._write([])
+
+    def _write(self, puts: Puts, deletes: Sequence[bytes] = ()) -> None:
+        commits, self._unsaved = self._unsaved, []
+        commits_puts = [put for commit in commits for put in commit_puts(commit)]
+        self._node.stores.database.write(commits_puts + puts, deletes, sync=True)
+        self._node.note_saved(commits)
 
     def _read_back(self, height: Height) -> OrderedTip:
         block_id = self._node.stores.chain.load_committed_id(height)

@@ -10,19 +10,19 @@ Invariants:
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consensus.encoding import decode_whole
 from consensus.errors import BrokenInvariant
 from consensus.numbers import GENESIS_HEIGHT, BlockId, Digest, Hash, Height
-from consensus.ordering.effective import Effective
-from consensus.replica.effects import Broadcast, Commit, CommittedBlock, Confirm, Effect, NeedBatches, Save, Send
+from consensus.replica.effects import Broadcast, Commit, Confirm, Effect, NeedBatches, Save, Send
 from consensus.replica.events import Event, Started
 from consensus.replica.replica import Replica
 from consensus.replica.safety import SafetyRecord
 from consensus.vocabulary.tip import Tip
-from sequencer.node.records import commit_puts, save_puts, tips_puts
+from sequencer.node.records import save_puts, tips_puts
 from sequencer.node.recovery import (
     Stores,
     adopt_own_batches,
@@ -118,7 +118,7 @@ class WholeNode(Node):
             return
         rng = self.cluster.random
         if self._writing and rng.random() < 0.5:
-            self._write([item for item in self._writing if isinstance(item, Save | Commit)])
+            self._write([item for item in self._writing if isinstance(item, Save)])
         self.lanes.crash(rng)
         self._writing, self._queue = [], []
         self._events.clear()
@@ -165,7 +165,6 @@ class WholeNode(Node):
             case Save():
                 self._write([effect])
             case Commit():
-                self._write([effect])
                 self._told(effect)
             case Send() | Broadcast() | Confirm():
                 super()._deliver(effect)
@@ -174,7 +173,7 @@ class WholeNode(Node):
 
     def _finish_write(self, items: list[Effect]) -> None:
         """One synced write; then what waited for it, in order."""
-        self._write([item for item in items if isinstance(item, Save | Commit)])
+        self._write([item for item in items if isinstance(item, Save)])
         for item in items:
             if not self.alive:
                 return
@@ -183,37 +182,30 @@ class WholeNode(Node):
             elif not isinstance(item, Save):
                 super()._deliver(item)
 
-    def _write(self, items: list[Effect]) -> None:
+    def _write(self, saves: list[Save]) -> None:
         puts: Puts = []
-        for item in items:
-            if isinstance(item, Save):
-                puts += save_puts(item)
-                self.saved = item.record
-            elif isinstance(item, Commit):
-                self.cluster.check_commit_proof(item)
-                puts += commit_puts(item)
-                for block in item.blocks:
-                    self.committed.append(block.tip.id)
-                    self.last_block = block
-                    self.cluster.note_committed(self.index, block)
+        for save in saves:
+            puts += save_puts(save)
+            self.saved = save.record
         if puts:
             self.stores.database.write(puts, sync=True)
 
     def _told(self, commit: Commit) -> None:
-        """A commit is synced: lanes and execution hear of it."""
+        """Lanes and execution hear of a commit; execution writes it."""
+        self.cluster.check_commit_proof(commit)
+        for block in commit.blocks:
+            self.cluster.note_committed(self.index, block)
         for block in commit.blocks:
             if self.alive:
                 self.lanes.note_committed(block)
         if self.alive:
-            self.blocks.note_committed(commit.blocks)
+            self.blocks.note_committed(commit)
+
+    def note_saved(self, commits: Sequence[Commit]) -> None:
+        """These are on the disk."""
+        self.committed += [block.tip.id for commit in commits for block in commit.blocks]
 
     # the disk
-
-    last_block: CommittedBlock | None = None
-
-    @property
-    def effective(self) -> Effective:
-        return self.core.state.tree.effective
 
     def has_stored(self, tip_id: BlockId) -> bool:
         return self._stored_bytes(tip_id) is not None
@@ -221,6 +213,13 @@ class WholeNode(Node):
     def _stored_bytes(self, tip_id: BlockId) -> bytes | None:
         found = self.stores.chain.load_tip(tip_id)
         return found if found is not None else (self.stores.safety.load() or _NOTHING).tips.get(tip_id)
+
+    def unsaved_tip(self, tip_id: BlockId) -> Tip | None:
+        return self.blocks.unsaved_tip(tip_id)
+
+    def has_servable(self, tip_id: BlockId) -> bool:
+        """Pages for peers are read from the chain alone."""
+        return self.stores.chain.contains_tip(tip_id)
 
     def stored_tip(self, tip_id: BlockId) -> Tip:
         raw = self._stored_bytes(tip_id)

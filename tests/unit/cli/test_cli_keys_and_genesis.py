@@ -7,7 +7,9 @@ import tomllib
 
 import pytest
 
+from consensus.namespace_terms import NamespaceTerms
 from sequencer.cli.main import main
+from sequencer.keys.genesis_file import load_genesis
 from sequencer.keys.key_files import KeyKind, load_secret
 
 
@@ -83,6 +85,27 @@ def test_from_keys_to_a_home_that_is_ready(tmp_path, capsys):
     peers = '[{ index = 0, address = "example.org:9000" }]'
     assert "as validator 1" in run(capsys, "config", "check", "--home", home, "--set", f"p2p.peers={peers}").err
     assert "not overwritten" in run(capsys, "init", "--home", home, code=2).err
+
+
+def test_terms_of_a_namespace(tmp_path, capsys):
+    (tmp_path / "a.json").write_text(run(capsys, "keys", "new", "--home", tmp_path / "a", "--json").out)
+    common = ["genesis", "new", "--name", "g", "--validator", tmp_path / "a.json"]
+    common += ["--namespace", "5:five", "--namespace", "6:six", "--output", tmp_path / "g.toml"]
+    wrong = ["--terms", "7:tx_per_s=1", "--terms", "5:tx_per_s=fast,colour=3", "--terms", "5", "--terms", "x:"]
+    told = run(capsys, *common, *wrong, code=2).err
+    for fault in (
+        "7 is not the id",
+        "tx_per_s is a whole number",
+        "colour is none of",
+        "nothing is none of",
+        "x is not",
+    ):
+        assert fault in told
+    told = run(capsys, *common, "--terms", "5:share_permille=600", "--terms", "6:share_permille=400", code=2).err
+    assert "1000 together; at most 900" in told
+    run(capsys, *common, "--terms", "5:tx_per_s=10,share_permille=600")
+    five, six = load_genesis(tmp_path / "g.toml").namespaces
+    assert (five.terms, six.terms) == (NamespaceTerms(tx_per_s=10, share_permille=600), NamespaceTerms())
 
 
 def test_genesis_new_reports_what_is_wrong(tmp_path, capsys):

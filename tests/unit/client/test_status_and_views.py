@@ -1,9 +1,11 @@
 """Statuses and views: the ladder, and JSON that reads back as the same object."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import (
     GENESIS_EPOCH,
     ZERO_HASH,
@@ -20,18 +22,21 @@ from consensus.validators import Validator, ValidatorSet
 from sequencer.client.chain_view import chain_from_json, chain_to_json, validators_from_json, validators_to_json
 from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
 from sequencer.client.l1_views import l1_batch_from_json, l1_batch_to_json
+from sequencer.client.namespace_views import (
+    NamespaceLoad,
+    NamespaceView,
+    namespace_view_from_json,
+    namespace_view_to_json,
+)
 from sequencer.client.status import LADDER, L1Place, Status, TransactionStatus, status_from_json, status_to_json
 from sequencer.client.views import (
     CatchUp,
     L1Progress,
     NamespaceEntry,
-    NamespaceView,
     PeerView,
     SyncStatus,
     block_from_json,
     block_to_json,
-    namespace_view_from_json,
-    namespace_view_to_json,
     peer_from_json,
     peer_to_json,
     sync_status_from_json,
@@ -92,8 +97,26 @@ def test_views_read_back():
     for namespace in (
         NamespaceView(WIDE, "ä", NamespaceIndex(1), Height(2), ZERO_HASH),
         NamespaceView(NamespaceId(1), "", None, None, None),
+        NamespaceView(
+            NamespaceId(1),
+            "",
+            None,
+            None,
+            None,
+            NamespaceTerms(1, 2, 3, 4, 5),
+            NamespaceLoad(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, {"quota": 11, "full": 0}),
+        ),
     ):
         assert namespace_view_from_json(namespace_view_to_json(namespace)) == namespace
+
+
+def test_a_namespace_as_an_older_node_tells_it():
+    told = {"id": 1, "name": "a", "index": None, "height": None, "hash": None}
+    assert namespace_view_from_json(told) == NamespaceView(NamespaceId(1), "a", None, None, None)
+    wrongs: list[dict[str, Any]] = [{"terms": None}, {"terms": {}}, {"load": 5}, {"load": {"refused": 1}}]
+    for wrong in wrongs:
+        with pytest.raises(MalformedAnswer):
+            namespace_view_from_json({**told, **wrong})
     for peer in (
         PeerView(ValidatorIndex(1), "16U", "host:1", True, Milliseconds(5), 3, 1, 2, 3),
         PeerView(ValidatorIndex(2), "16U", None, False, None, None, 0, 0, 0),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sequencer.node.config import PRESETS, NodeConfig, config_file_path, options, split_address
+from sequencer.node.addresses import split_address
+from sequencer.node.config import PRESETS, NodeConfig, config_file_path, options
 from sequencer.node.config_loading import load_config, load_with_origins, values_in_file
 from sequencer.node.errors import ConfigError
 

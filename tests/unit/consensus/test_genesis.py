@@ -8,6 +8,7 @@ import pytest
 from consensus import limits
 from consensus.errors import DecodeError, GenesisError
 from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import Milliseconds, NamespaceId, Stake
 from consensus.signing import sha256
 from consensus.validators import Validator
@@ -45,6 +46,43 @@ def test_names_are_utf_8_and_bounded(chain: Genesis) -> None:
         Genesis.decode(named[:5] + b"\xff" + named[6:])
     with pytest.raises(DecodeError):
         Genesis.decode(replace(chain, name="x" * (limits.NAME_BYTES_MAX + 1)).encode())
+
+
+def terms_of(*terms: NamespaceTerms) -> tuple[Namespace, ...]:
+    return tuple(Namespace(NamespaceId(1 + place), "n", each) for place, each in enumerate(terms))
+
+
+def test_a_chain_without_terms_has_the_encoding_it_always_had(chain: Genesis) -> None:
+    assert chain.encode()[0] == 1
+    assert all(namespace.terms == NamespaceTerms() for namespace in Genesis.decode(chain.encode()).namespaces)
+
+
+def test_terms_are_part_of_the_chains_id(chain: Genesis) -> None:
+    first, second, *_ = chain.namespaces
+    limited = replace(first, terms=NamespaceTerms(1_000, 10, 100_000, 500, 250))
+    changed = replace(chain, namespaces=(limited, second)).check()
+    assert changed.encode()[0] == 2
+    assert Genesis.decode(changed.encode()) == changed
+    assert changed.chain_id != replace(chain, namespaces=(first, second)).chain_id
+    assert limited.terms.encode() == bytes.fromhex("00000000000003e8 0000000a 00000000000186a0 000001f4 00fa")
+
+
+def test_default_terms_have_no_second_encoding(chain: Genesis) -> None:
+    encoded = chain.encode()
+    start = encoded.index(b"".join(n.encode(with_terms=False) for n in chain.namespaces[:1]))
+    forged = b"\x02" + encoded[1:start] + b"".join(n.encode(with_terms=True) for n in chain.namespaces)
+    with pytest.raises(DecodeError, match="not the default"):
+        Genesis.decode(forged)
+
+
+def test_every_fault_of_terms_is_named_at_once(chain: Genesis) -> None:
+    wrong = NamespaceTerms(0, 2**32, chain.parameters.tx_bytes_max, 0, 901)
+    with pytest.raises(GenesisError) as refusal:
+        replace(chain, namespaces=terms_of(wrong, NamespaceTerms(share_permille=1))).check()
+    text = str(refusal.value)
+    for name in ("bytes_per_s", "tx_per_s", "queue_bytes", "queue_tx", "share_permille"):
+        assert f"namespace 1: {name} is " in text
+    assert "share_permille of all namespaces is 902 together; at most 900" in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from consensus.bls import BlsKey
 from consensus.genesis import ChainParameters, Genesis, Namespace, lane_report_batches_default
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import Milliseconds, NamespaceId, Stake
 from consensus.signing import NodeKey
 from consensus.validators import Validator
@@ -48,6 +49,27 @@ def test_any_name_survives(chain, namespace):
 def test_comments_and_layout_do_not_change_the_chain():
     text = render_genesis(example())
     assert parse_genesis("# more\n" + text.replace(" = ", "   =   ")).chain_id == example().chain_id
+
+
+def test_only_terms_that_are_not_the_default_are_written():
+    terms = NamespaceTerms(bytes_per_s=1_000_000, share_permille=200)
+    genesis = example(namespaces=(Namespace(NamespaceId(1), "a", terms), Namespace(NamespaceId(2), "b")))
+    text = render_genesis(genesis)
+    assert parse_genesis(text) == genesis
+    assert text.count("bytes_per_s = 1000000  # ") == text.count("share_permille = 200  # ") == 1
+    assert "tx_per_s" not in text
+    assert "queue" not in text
+
+
+def test_all_faults_of_terms_at_once():
+    text = render_genesis(example()).replace("id = 1002", 'id = 1002\ntx_per_s = -1\nqueue_tx = "many"\nqueue_byte = 5')
+    with pytest.raises(GenesisFileError) as refusal:
+        parse_genesis(text)
+    assert [problem.split(":")[0] for problem in refusal.value.problems] == [
+        "namespaces[1].queue_byte",
+        "namespaces[1].tx_per_s",
+        "namespaces[1].queue_tx",
+    ]
 
 
 def test_parameters_may_be_left_out():

@@ -7,12 +7,14 @@ import pytest
 from consensus import limits
 from consensus.clock import Now
 from consensus.genesis import ChainParameters
+from consensus.namespace_terms import NamespaceTerms
 from consensus.numbers import Digest, Epoch, Milliseconds, NamespaceId, Seq, ValidatorIndex
 from consensus.vocabulary.batch import KIND_OPEN, Batch, Items, parse_segment, transaction_id
+from sequencer.mempool.admission import RefusedWhole
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
-from sequencer.mempool.mempool import Mempool
-from sequencer.mempool.queues import Run, Ticket
+from sequencer.mempool.mempool import EXPIRED_STEP_MAX, Mempool
+from sequencer.mempool.queues import TX_COST_BYTES_LEAST, Run, Ticket
 from sequencer.mempool.seal import OwnLane
 from tests.committee import Committee
 
@@ -59,7 +61,7 @@ def test_an_unknown_namespace_refuses_every_item(namespace) -> None:
     pool = mempool()
     submission = pool.submit(namespace, Items.of([b"a", b"b"]), at(0))
     assert submission.admitted == ()
-    assert reasons(submission) == [(0, Refusal.UNKNOWN_NAMESPACE), (1, Refusal.UNKNOWN_NAMESPACE)]
+    assert submission.whole == RefusedWhole(Refusal.UNKNOWN_NAMESPACE)
     assert pool.unknown_namespace_count == 2
 
 
@@ -89,10 +91,87 @@ def test_the_time_to_wait_follows_the_rate_at_which_the_queue_drains() -> None:
     for step in range(300):
         now = at(10.0 * step)
         items = [step.to_bytes(4, "big") + bytes([i]) * 996 for i in range(100)]
-        refused = [item for item in pool.submit(1, Items.of(items), now).refused if item.reason is Refusal.FULL]
-        waits = [item.retry_after_ms or 0 for item in refused] or waits
+        submission = pool.submit(1, Items.of(items), now)
+        refused = [submission.whole] if submission.whole else submission.refused
+        waits = [item.retry_after_ms or 0 for item in refused if item.reason is Refusal.FULL] or waits
         draft(pool, now, step + 1)
     assert 10 <= waits[-1] <= 200  # about 90 kB were refused, about 0.9 kB leave per ms
+
+
+def test_a_request_that_finds_no_room_at_all_is_refused_whole() -> None:
+    pool = mempool(namespace_queue_bytes=50)
+    pool.submit(1, Items.of([bytes(40)]), at(0))
+    submission = pool.submit(1, Items.of([b"1234567", b"a"]), at(0))
+    assert submission.whole == RefusedWhole(Refusal.FULL, MempoolBounds().ttl_ms)
+    assert (submission.hashes, submission.refused, submission.admitted_count) == ((), (), 0)
+    assert pool.figures(FIRST, at(0)).refused == {Refusal.FULL: 2}
+    assert pool.submit(1, Items.of([b"a", b"1234567"]), at(0)).admitted
+
+
+def chain_with(**terms):
+    first, *others = CHAIN.namespaces
+    limited = replace(first, terms=NamespaceTerms(**terms))
+    return replace(CHAIN, namespaces=(limited, *others)).check()
+
+
+@pytest.mark.parametrize(("queue_bytes", "queue_tx"), [(70_000, 1_048_576), (2**28, 1_700)])
+def test_the_room_that_the_genesis_gives_bounds_a_queue_too(queue_bytes, queue_tx) -> None:
+    pool = mempool(chain_with(queue_bytes=queue_bytes, queue_tx=queue_tx))
+    submission = pool.submit(1, Items.of([n.to_bytes(36, "big") for n in range(2_000)]), at(0))
+    assert submission.admitted_count == min(queue_tx, queue_bytes // 40)
+    assert pool.submit(2, Items.of([n.to_bytes(36, "big") for n in range(2_000)]), at(0)).admitted_count == 2_000
+
+
+# quotas
+
+
+def test_a_namespaces_quota_is_charged_once_for_a_request_and_says_when_to_come_back() -> None:
+    pool = mempool(chain_with(tx_per_s=1_000))
+    assert pool.submit(1, Items.of([n.to_bytes(4, "big") for n in range(1_500)]), at(0)).admitted_count == 1_500
+    refused = pool.submit(1, Items.of([b"a", b""]), at(0))
+    assert refused.whole == RefusedWhole(Refusal.QUOTA, 1_437)  # all but a burst of 64 is overdrawn
+    assert (refused.admitted, refused.refused) == ((), ())
+    assert pool.submit(2, Items.of([b"a"]), at(0)).admitted
+    assert pool.submit(1, Items.of([b"a"]), at(1_436)).whole == RefusedWhole(Refusal.QUOTA, 1)
+    assert pool.submit(1, Items.of([b"a"]), at(1_437)).admitted
+    assert pool.figures(FIRST, at(1_437)).refused == {Refusal.QUOTA: 3}
+
+
+def test_what_is_not_admitted_is_not_charged_to_the_namespace() -> None:
+    pool = mempool(chain_with(bytes_per_s=1_000))
+    pool.submit(1, Items.of([bytes(50_000)]), at(0), "client")
+    for _ in range(10):
+        assert reasons(pool.submit(1, Items.of([bytes(50_000), b""]), at(0))) == [
+            (0, Refusal.KNOWN),
+            (1, Refusal.EMPTY),
+        ]
+
+
+def test_a_client_has_a_quota_over_all_namespaces_and_pays_for_what_is_known() -> None:
+    pool = mempool(client_bytes_per_s=70_000)
+    pool.submit(1, Items.of([bytes(34_996)]), at(0), "one")
+    assert reasons(pool.submit(1, Items.of([bytes(34_996)]), at(0), "one")) == [(0, Refusal.KNOWN)]
+    assert pool.submit(2, Items.of([b"a"]), at(0), "one").whole == RefusedWhole(Refusal.CLIENT_QUOTA, 1)
+    assert pool.submit(2, Items.of([b"a"]), at(0), "two").admitted
+    assert pool.submit(2, Items.of([b"b"]), at(0)).admitted
+    assert pool.submit(2, Items.of([b"c"]), at(1), "one").admitted
+
+
+def test_a_client_pays_for_what_is_refused_for_what_it_is() -> None:
+    pool = mempool(client_bytes_per_s=70_000)
+    too_long = bytes(CHAIN.parameters.tx_bytes_max + 1)
+    assert reasons(pool.submit(1, Items.of([too_long, too_long]), at(0), "one")) == [
+        (0, Refusal.OVERSIZED),
+        (1, Refusal.OVERSIZED),
+    ]
+    assert pool.submit(1, Items.of([b"a"]), at(0), "one").whole == RefusedWhole(Refusal.CLIENT_QUOTA, 873)
+
+
+def test_clients_are_remembered_up_to_a_bound() -> None:
+    pool = mempool(clients_max=3)
+    for number in range(100):
+        pool.submit(1, Items.of([b"a"]), at(0), str(number))
+    assert len(pool._admission.clients) == 3
 
 
 def test_the_entries_of_a_queue_are_bounded_too() -> None:
@@ -123,14 +202,32 @@ def test_the_window_is_bounded_by_count() -> None:
     assert len(pool._admission.seen) <= 10
 
 
+def test_a_flood_of_tiny_transactions_is_bounded_in_number_and_leaves_others_their_share() -> None:
+    pool = mempool()
+    for request in range(8):
+        pool.submit(1, Items.of([(request * 4_096 + n).to_bytes(3, "big") for n in range(4_096)]), at(0))
+    other = pool.submit(2, Items.of([bytes([n]) * 500 for n in range(200)]), at(0))
+    made = draft(pool, at(0))
+    assert made is not None
+    counts = {entry.namespace: entry.item_count for entry in made.header.segments}
+    assert counts[NamespaceId(2)] == len(other.admitted)
+    assert sum(counts.values()) <= MempoolBounds().batch_bytes_target // TX_COST_BYTES_LEAST
+    assert counts[FIRST] > 4_000
+    left = pool.waiting_count
+    while made := draft(pool, at(0)):
+        assert len(made.hashes()) <= MempoolBounds().batch_bytes_target // TX_COST_BYTES_LEAST
+        left -= len(made.hashes())
+    assert left == 0
+
+
 def test_a_run_holds_at_most_twice_what_waits_of_it() -> None:
-    items = Items.of([bytes([number]) * (1 + number % 7) for number in range(200)])
+    items = Items.of([bytes([number]) * (1 + 30 * number % 97) for number in range(200)])
     hashes = [transaction_id(FIRST, KIND_OPEN, item) for item in items]
     run, taken = Run(Ticket(1, at(0)), 0, items, hashes), []
-    while run.byte_count > 30:
-        head = run.split(30)
+    while run.cost_bytes > 250:
+        head = run.split(250)
         taken += [(head.number + place, tx_id) for place, tx_id in enumerate(head.hashes)]
-        assert head.byte_count <= 30
+        assert head.cost_bytes <= 250
         assert len(run._items.framed) <= 2 * run.byte_count + 1
     taken += [(run.number + place, tx_id) for place, tx_id in enumerate(run.hashes)]
     assert taken == list(enumerate(hashes))
@@ -154,13 +251,38 @@ def test_a_transaction_expires_after_its_time_to_live_and_may_be_sent_again() ->
     later = pool.submit(1, Items.of([b"c"]), at(50))
     assert pool.expire(at(100)) == []
     expired = pool.expire(at(101))
-    assert [(item.ticket, item.number, item.hash) for item in expired] == [
-        (first.ticket, number, tx_id) for number, tx_id in first.admitted
+    assert [(item.namespace, item.ticket, item.number, tuple(item.hashes)) for item in expired] == [
+        (1, first.ticket, 0, tuple(tx_id for _, tx_id in first.admitted))
     ]
     assert pool.submit(1, Items.of([b"a"]), at(101)).admitted
     made = draft(pool, at(101))
     assert made is not None
     assert later.ticket in made.requests
+
+
+def test_the_rest_of_a_request_that_was_partly_sealed_expires_with_its_own_numbers() -> None:
+    pool = mempool(ttl_ms=100, batch_bytes_target=70_000)
+    submission = pool.submit(1, Items.of([bytes([i]) * 30_000 for i in range(5)]), at(0))
+    made = draft(pool, at(50))
+    assert made is not None
+    assert [number for number, _ in made.requests[submission.ticket].items] == [0, 1]
+    (expired,) = pool.expire(at(101))
+    assert (expired.number, tuple(expired.hashes)) == (2, tuple(tx_id for _, tx_id in submission.admitted[2:]))
+    again = pool.submit(1, Items.of([bytes([i]) * 30_000 for i in range(5)]), at(101))
+    assert reasons(again) == [(0, Refusal.KNOWN), (1, Refusal.KNOWN)]
+
+
+def test_a_step_of_expiry_is_bounded() -> None:
+    pool = mempool(ttl_ms=100)
+    for request in range(30):
+        items = [(request * 1_000 + n).to_bytes(4, "big") for n in range(1_000)]
+        pool.submit(1 + request % 3, Items.of(items), at(0))
+    counts = []
+    while expired := pool.expire(at(101)):
+        counts.append(sum(len(run.hashes) for run in expired))
+    assert sum(counts) == 30_000
+    assert max(counts) < EXPIRED_STEP_MAX + 1_000
+    assert pool.waiting_count == pool.waiting_bytes == 0
 
 
 def test_what_is_drafted_never_expires() -> None:
@@ -312,10 +434,23 @@ def test_figures_for_metrics() -> None:
     pool.submit(1, Items.of([b"a", b"", b"a"]), at(0))
     pool.submit(2, Items.of([b"bcd"]), at(50))
     pool.expire(at(101))
-    first, second, _third = pool.stats(at(120)).values()
+    first, second = pool.figures(FIRST, at(120)), pool.figures(NamespaceId(2), at(120))
     assert (first.admitted, first.expired, first.waiting_count) == (1, 1, 0)
     assert first.refused == {Refusal.EMPTY: 1, Refusal.KNOWN: 1}
     assert (second.waiting_count, second.waiting_bytes, second.oldest_age_ms) == (1, 7, 70)
+    assert (pool.waiting_count, pool.waiting_bytes) == (1, 7)
     draft(pool, at(120))
-    assert [figures.sealed for figures in pool.stats(at(120)).values()] == [0, 1, 0]
-    assert pool._admission.byte_count == pool._admission.entry_count == 0
+    assert [pool.figures(NamespaceId(number), at(120)).sealed for number in (1, 2, 3)] == [0, 1, 0]
+    assert pool.waiting_count == pool.waiting_bytes == 0
+
+
+def test_figures_of_what_passed_lately() -> None:
+    pool = mempool()
+    for step in range(1_000):
+        now = at(10.0 * step)
+        pool.submit(1, Items.of([step.to_bytes(2, "big") + bytes([i]) * 96 for i in range(5)]), now)
+        draft(pool, now, step + 1)
+    figures = pool.figures(FIRST, at(10_000))
+    assert (figures.admitted_tx_per_s, figures.sealed_tx_per_s) == pytest.approx((500, 500), rel=0.02)
+    assert (figures.admitted_bytes_per_s, figures.sealed_bytes_per_s) == pytest.approx((51_000, 51_000), rel=0.02)
+    assert pool.figures(FIRST, at(40_000)).sealed_tx_per_s < 1

@@ -5,15 +5,15 @@ import math
 import pytest
 
 from sequencer.mempool.bounds import MempoolBounds
-from sequencer.mempool.seal import Backlog, OwnLane, batch_delay_ms, seal_at_mono_ms
+from sequencer.mempool.seal import PATIENCE_MS, Backlog, OwnLane, batch_delay_ms, seal_at_mono_ms
 
 BOUNDS = MempoolBounds()
 BATCHES_MAX = 64
 IDLE = OwnLane(uncommitted=0, is_syncing=False)
 
 
-def seal_at(byte_count=1, since=1_000.0, last_sealed=0.0, own=IDLE, batches_max=BATCHES_MAX):
-    return seal_at_mono_ms(Backlog(byte_count, since, last_sealed), own, batches_max, BOUNDS)
+def seal_at(byte_count=1, since=1_000.0, last_sealed=0.0, own=IDLE, batches_max=BATCHES_MAX, is_lane_full=False):
+    return seal_at_mono_ms(Backlog(byte_count, since, last_sealed, is_lane_full), own, batches_max, BOUNDS)
 
 
 def test_nothing_waits_nothing_is_due() -> None:
@@ -45,6 +45,16 @@ def test_a_full_batch_does_not_wait() -> None:
     own = OwnLane(uncommitted=60, is_syncing=True)
     at = seal_at(byte_count=BOUNDS.batch_bytes_target, since=1_000.0, last_sealed=1_000.0, own=own)
     assert at == 1_000.0
+
+
+@pytest.mark.parametrize("byte_count", [1, BOUNDS.batch_bytes_target])
+def test_while_the_window_is_full_a_batch_waits_for_a_commit_or_for_its_patience_to_end(byte_count) -> None:
+    own = OwnLane(uncommitted=20, is_syncing=False)
+    at = seal_at(byte_count, since=1_000.0, last_sealed=1_000.0, own=own, is_lane_full=True)
+    assert at == 1_000.0 + PATIENCE_MS
+    at = seal_at(byte_count, since=5_000.0, last_sealed=1_000.0, own=own, is_lane_full=True)
+    assert at is not None
+    assert at <= 5_000.0
 
 
 def test_at_the_lane_bound_nothing_is_due_however_much_waits() -> None:

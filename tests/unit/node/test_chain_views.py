@@ -73,6 +73,17 @@ async def test_without_an_ordered_block_the_newest_final_one_is_it(home):
     assert (newest.block_id, newest.status) == (block.block_id, Status.FINAL)
 
 
+async def test_a_block_stays_ordered_until_its_commit_is_saved(home, proposed):
+    """The replica's tree has let go of it, and the store does not know it yet."""
+    one, two, three = proposed
+    home.replica.state.high_qc = qc_on(two, three)
+    home.replica.state.tree.commit(one)
+    assert await home.views().block(one.header.height) is None
+    shown = await home.views(unsaved={one.header.height: one}).block(one.header.height)
+    assert shown is not None
+    assert (shown.block_id, shown.status) == (one.id, Status.ORDERED)
+
+
 async def test_a_block_that_is_committed_and_not_executed_is_the_newest_final_one(home):
     home.execute(10, home.run.data(0, b"one"))
     tip = home.run.tips.tip(20)

@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import trio
 
 from consensus.errors import KeyUsedElsewhere
 from consensus.numbers import GENESIS_HEIGHT, Height, Seq, ValidatorIndex
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from sequencer.execution.execute import Execution
+from sequencer.node import checkpoints
 from sequencer.node.checkpoints import Checkpoints, load_newest, read_checkpoint_file, start_from
 from sequencer.node.errors import ConfigError
 from sequencer.node.recovery import Stores, first_record, load_execution, recover_replica, stored_above
@@ -123,6 +125,13 @@ def test_batches_that_a_home_knows_are_no_reason_to_refuse(stores):
     assert start_from(CHAIN, ME, stores, None, ahead_in_our_lane(5))
 
 
+def test_another_batch_of_its_lane_than_the_last_that_a_home_knows_is_refused(stores):
+    stores.database.write(SafetyStore.own_head_puts(OwnHead(5, bytes([1] * 32), b"")), sync=True)
+    with pytest.raises(KeyUsedElsewhere, match="another batch 5"):
+        start_from(CHAIN, ME, stores, None, ahead_in_our_lane(5))
+    assert load_execution(CHAIN, stores).height == GENESIS_HEIGHT
+
+
 def test_a_vote_that_a_home_knows_is_no_reason_to_refuse(stores):
     """It voted on while it could not execute: what it needed was gone."""
     vote = FORGE.vote(GOOD.child_qc.body, ME)
@@ -181,3 +190,22 @@ async def test_a_first_one_is_kept_at_once_and_survives(stores):
     assert found is not None
     assert (found.height, found.data) == (3, GOOD.encode())
     assert Checkpoints(CHAIN, stores).height == 3
+
+
+async def test_the_newest_is_put_together_once_however_many_ask(stores, monkeypatch):
+    start_from(CHAIN, ME, stores, None, GOOD)
+    keeper = Checkpoints(CHAIN, stores)
+    made = []
+
+    def count(*arguments):
+        made.append(arguments)
+        return load_newest(*arguments)
+
+    monkeypatch.setattr(checkpoints, "load_newest", count)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(keeper.newest)
+    found = await keeper.newest()
+    assert found is not None
+    assert found.data == GOOD.encode()
+    assert len(made) == 1

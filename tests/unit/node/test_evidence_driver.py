@@ -68,6 +68,7 @@ def make_driver(database, tmp_path):
             database=database,
             source=BatchSource(CHAIN, log),
             view=lambda: View(3),
+            kept=lambda evidence: None,
             metrics=Metrics("test"),
         )
         driver.attach(Host())  # type: ignore[arg-type]

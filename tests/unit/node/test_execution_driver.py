@@ -66,10 +66,12 @@ class Bench:
     def __init__(self, database: Database) -> None:
         self.run = ChainRun(Committee())
         self.tips = [self.run.tips.tip(100 * n, self._sealed(n)) for n in range(1, HEIGHTS + 1)]
+        self.blocks = self._ordered()
         self.expected = [self.run.execute(tip).block for tip in self.tips]
         self.database = Disk(database)
         self.held = Held(self.run.batches)
         self.told: list[tuple[int, int]] = []  # height, and writes by then
+        self.saved: list[tuple[int, int]] = []  # likewise, of a commit's last height
         self.executed: list[Execution] = []
         chain = self.run.committee.chain
         self.driver = ExecutionDriver(
@@ -79,7 +81,7 @@ class Bench:
             database=self.database,  # type: ignore[arg-type]
             source=self.held,  # type: ignore[arg-type]
             state=Executor(chain).start(),
-            ports=ExecutionPorts(self.held.until_held, self._executed),
+            ports=ExecutionPorts(self.held.until_held, self._saved, self._executed),
             metrics=Metrics("test"),
             failpoints=Failpoints(),
         )
@@ -95,6 +97,14 @@ class Bench:
         self.told.append((height, self.database.writes))
         self.executed.append(execution)
 
+    def _saved(self, commit: Commit) -> None:
+        last = ChainStore(self.database).load_last_committed()  # type: ignore[arg-type]
+        height = commit.blocks[-1].tip.header.height
+        assert last is not None
+        assert last.height >= height
+        assert not self.told or self.told[-1][0] < height, "a height was told before its commit"
+        self.saved.append((height, self.database.writes))
+
     def store(self, tips: Sequence[Tip]) -> None:
         for tip in tips:
             puts = ChainStore.tip_puts(tip.id, tip.encoded) + ChainStore.commit_puts(tip.header.height, tip.id)
@@ -102,13 +112,17 @@ class Bench:
 
     def commit(self, tips: Sequence[Tip]) -> None:
         """As consensus tells it."""
-        executor, state, blocks = Executor(self.run.committee.chain), self.driver.state, []
-        for tip in tips:
+        qc = genesis_qc(self.run.committee.chain.chain_id, 0, 4)
+        self.driver.note_committed(Commit(tuple(self.blocks[tip.header.height - 1] for tip in tips), qc, qc))
+
+    def _ordered(self) -> list[CommittedBlock]:
+        executor = Executor(self.run.committee.chain)
+        state, blocks = executor.start(), []
+        for tip in self.tips:
             ordered = executor.order(state, tip)
             blocks.append(CommittedBlock(tip, ordered.effective, ordered.batches))
             state = executor.execute(state, ordered, self.run.batches).state
-        qc = genesis_qc(self.run.committee.chain.chain_id, 0, 4)
-        self.driver.note_committed(Commit(tuple(blocks), qc, qc))
+        return blocks
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with trio.open_nursery() as nursery:
@@ -167,3 +181,72 @@ async def test_what_stands_before_a_missing_batch_is_written_and_nothing_behind_
     await bench.until(lambda: len(bench.told) == HEIGHTS)
     assert bench.told[4:] == [(height, 2) for height in range(5, HEIGHTS + 1)]
     assert [execution.block for execution in bench.executed] == bench.expected
+
+
+async def test_commits_share_the_write_of_the_heights_they_bring(bench):
+    for tip in bench.tips[:3]:
+        bench.commit([tip])
+    await bench.until(lambda: len(bench.told) == 3)
+    assert bench.told == [(height, 1) for height in (1, 2, 3)]
+    assert bench.saved == bench.told
+
+
+async def test_what_is_committed_while_a_batch_is_missing_is_written_alone(bench):
+    """Else a node that waits for one batch would call nothing final, and forget it all in a crash."""
+    missing = bench.expected[0].namespaces[0].runs[0].digest
+    batch = bench.held.batches.pop(missing)
+    bench.commit(bench.tips[:1])
+    await bench.until(lambda: len(bench.saved) == 1)
+    bench.commit(bench.tips[1:2])
+    await bench.until(lambda: len(bench.saved) == 2)
+    assert (bench.saved, bench.told) == ([(1, 1), (2, 2)], [])
+    bench.held.batches[missing] = batch
+    bench.driver.note_recovered(Height(2))
+    await bench.until(lambda: len(bench.told) == 2)
+    assert bench.told == [(1, 3), (2, 3)]
+    assert len(bench.saved) == 2
+
+
+async def test_commits_that_found_no_room_are_written_before_they_are_read_back(bench, monkeypatch):
+    monkeypatch.setattr(execution_driver, "QUEUE_MAX", 2)
+    for tip in bench.tips:
+        bench.commit([tip])
+    await bench.until(lambda: len(bench.told) == HEIGHTS)
+    assert [execution.block for execution in bench.executed] == bench.expected
+
+
+async def test_a_height_whose_commit_came_during_the_write_waits_for_the_next(bench, monkeypatch):
+    """Else it would be on disk as executed and not as committed."""
+    execute, commits = bench.driver._executor.execute, [bench.tips[1]]
+
+    def commit_then_execute(*arguments):
+        if commits:
+            trio.from_thread.run_sync(bench.commit, [commits.pop()])
+        return execute(*arguments)
+
+    monkeypatch.setattr(bench.driver._executor, "execute", commit_then_execute)
+    bench.commit(bench.tips[:1])
+    await bench.until(lambda: len(bench.told) == 2)
+    assert bench.told == bench.saved == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("_", range(8))  # trio wakes the two who wait in any order
+async def test_a_commit_told_in_the_moment_the_missing_batch_arrives_is_written(bench, _):
+    """Else its height would be on disk as executed and not as committed, and the next start refused."""
+    missing = bench.expected[0].namespaces[0].runs[0].digest
+    batch = bench.held.batches.pop(missing)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.driver.run)
+        bench.commit(bench.tips[:1])
+        with trio.fail_after(10):
+            while not bench.saved:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        bench.commit(bench.tips[1:2])
+        bench.held.batches[missing] = batch
+        bench.held.arrived.set()
+        with trio.fail_after(10):
+            while len(bench.told) < 2:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        nursery.cancel_scope.cancel()
+    assert [commit.height for commit in ChainStore(bench.database).list_from(Height(1), 10)] == [1, 2]
+    assert [height for height, _ in bench.saved] == [1, 2]

@@ -20,9 +20,11 @@ def test_no_metric_is_declared_that_nothing_feeds():
 
 
 def make_gauges(tmp_path, counters, peers):
-    waiting = SimpleNamespace(waiting_count=3, waiting_bytes=1_500)
+    figures = SimpleNamespace(waiting_bytes=1_500, oldest_age_ms=250)
     stand_ins: dict[str, Any] = {
-        "mempool": SimpleNamespace(stats=lambda now: {1: waiting, 2: waiting}),
+        "mempool": SimpleNamespace(
+            namespaces=(1, 2), waiting_count=6, waiting_bytes=3_000, figures=lambda namespace, now: figures
+        ),
         "lanes": SimpleNamespace(lanes=SimpleNamespace(uncommitted_bytes=lambda: (7, 0))),
         "host": SimpleNamespace(counters=counters, peers=lambda: peers),
     }
@@ -44,6 +46,8 @@ async def test_what_waits_and_what_the_links_counted(tmp_path):
     gauges.read()
     assert metrics.value(table.MEMPOOL_QUEUED) == 6
     assert metrics.value(table.MEMPOOL_QUEUED_BYTES) == 3_000
+    assert metrics.value(table.MEMPOOL_NAMESPACE_BYTES, "2") == 1_500
+    assert metrics.value(table.MEMPOOL_OLDEST, "1") == 0.25
     assert metrics.value(table.LANES_UNCOMMITTED_BYTES, "0") == 7
     assert metrics.value(table.P2P_FRAMES, "received", "vote") == 5
     assert metrics.value(table.P2P_FRAMES, "sent", "link") == 6

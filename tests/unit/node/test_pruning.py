@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
 from consensus.numbers import BlockId, Hash, Height
 from sequencer.node.pruning import KEEP_HEIGHTS, Pruning
@@ -129,3 +130,32 @@ async def test_a_batch_that_no_block_holds_yet_is_kept_however_old_it_is(home):
 async def test_without_a_time_everything_is_kept(home):
     await pruning(home, keep_s=0).run()
     assert kept_tips(home) == list(range(1, HEIGHTS + 1))
+
+
+@pytest.mark.parametrize("why", ["not settled", "young"])
+async def test_a_home_that_began_at_a_checkpoint_takes_nothing_before_it_may(home, why):
+    """Its prunable height is the checkpoint's: what it attested before the jump may not be on the L1 yet."""
+    home.database.write(ChainStore.prunable_puts(100), sync=True)
+    before = held(home)
+    if why == "not settled":
+        await prune(home, settled=Height(0))
+    else:
+        await prune(home, now_ms=SPACING_MS * 20)
+    assert held(home) == before
+    assert kept_tips(home) == list(range(1, HEIGHTS + 1))
+
+
+async def test_a_node_can_stop_between_two_files(home, monkeypatch):
+    """A first round may take hours: SIGTERM ends it after the file at hand."""
+    removed = []
+    prune_oldest = BatchLog.prune_oldest
+
+    def remove(log, is_needed):
+        removed.append(is_needed)
+        trio.from_thread.run_sync(scope.cancel)
+        return prune_oldest(log, is_needed)
+
+    monkeypatch.setattr(BatchLog, "prune_oldest", remove)
+    with trio.CancelScope() as scope:
+        await prune(home)
+    assert len(removed) == 1

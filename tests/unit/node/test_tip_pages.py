@@ -81,6 +81,16 @@ async def test_our_own_page_holds_stored_tips_only(store):
     assert await pages.read(TIPS[3].id, Height(2)) == [TIPS[3].encoded, TIPS[2].encoded]
 
 
+async def test_a_committed_tip_is_served_until_it_is_saved_and_then_from_the_store(store):
+    """The tree has let go of it, and the store has it only once execution has written its commit."""
+    pages = pages_of(store, TIPS[5:])
+    pages.note_committed(TIPS[4:5])
+    assert ids(await pages.serve(PEER, TIPS[5].id, Height(2))) == [tip.id for tip in reversed(TIPS[2:])]
+    assert ids(await pages.serve(PEER, TIPS[4].id, Height(4))) == [TIPS[4].id]
+    pages.note_saved(TIPS[4:5])
+    assert ids(await pages.serve(PEER, TIPS[4].id, GENESIS_HEIGHT)) == []
+
+
 async def test_a_page_ends_at_its_bounds(store, monkeypatch):
     pages = pages_of(store, [])
     monkeypatch.setattr(limits, "WALK_BYTES_MAX", len(TIPS[3].encoded) + 1)

@@ -3,25 +3,30 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from consensus.evidence.check import Offence
-from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, BlockId, Hash, Height, ValidatorIndex
+from consensus.numbers import GENESIS_EPOCH, ZERO_HASH, BlockId, Hash, Height, Seq, ValidatorIndex
 from sequencer.client import views, wire
 from sequencer.client.chain_view import CheckpointView, chain_to_json, checkpoint_to_json, validators_to_json
 from sequencer.client.evidence_views import EvidenceView, evidence_to_json
 from sequencer.client.l1_views import l1_batch_to_json
+from sequencer.client.namespace_views import NamespaceView, namespace_view_to_json
 from sequencer.client.parts import NamespaceBlockPart, part_to_json
 from sequencer.client.reasons import REASONS
 from sequencer.client.status import Status, TransactionStatus, status_to_json
 from sequencer.client.submission import SubmitOutcome, outcome_to_json, refused_item
+from sequencer.client.subscription_items import NamespaceProgress, namespace_progress_to_json
 from sequencer.rpc.methods import METHODS
+from sequencer.rpc.namespace_feed import encode_part
 from sequencer.rpc.reference import rpc_page
 from sequencer.rpc.schemas import SCHEMAS
 from tests.chain_run import ChainRun
 from tests.committee import FIRST, Committee, Segment
-from tests.integration.rpc.fake_service import FakeService, block_view, l1_batch_view
+from tests.integration.rpc.fake_service import LOAD, FakeService, block_view, l1_batch_view
 
+NOTIFIED = {"NamespaceItem", "NamespaceProgress"}  # besides shapes that methods answer
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "rpc.md"
 
 
@@ -70,15 +75,21 @@ def answers() -> dict[str, object]:
         "Validators": validators_to_json(GENESIS_EPOCH, committee.chain.validator_set),
         "Checkpoint": checkpoint_to_json(CheckpointView(Height(7), BlockId(ZERO_HASH), b"data")),
         "Chain": chain_to_json(committee.chain),
-        "Namespace": views.namespace_view_to_json(views.NamespaceView(FIRST, "first", None, None, None)),
+        "Namespace": namespace_view_to_json(NamespaceView(FIRST, "first", None, None, None, load=LOAD)),
         "L1Batch": l1_batch_to_json(l1_batch_view(1)),
         "Evidence": evidence_to_json(EvidenceView(Offence(3, ValidatorIndex(1), 7), b"proof")),
         "Peer": views.peer_to_json(service.peers()[1]),
+        "SubscriptionId": "0x1",
+        "Ended": True,
+        "NamespaceItem": msgspec.json.decode(encode_part(NamespaceBlockPart(delivered, 0, 2))),
+        "NamespaceProgress": namespace_progress_to_json(
+            NamespaceProgress(FIRST, Status.ORDERED, Height(7), ends=(Seq(1), Seq(0)))
+        ),
         "SyncStatus": views.sync_status_to_json(service.sync_status()),
     }
 
 
-@pytest.mark.parametrize("name", sorted({method.result for method in METHODS.values()}))
+@pytest.mark.parametrize("name", sorted({method.result for method in METHODS.values()} | NOTIFIED))
 def test_an_answer_has_exactly_the_fields_of_its_shape(answers, name):
     assert_matches(answers[name], SCHEMAS[name], name)
 
@@ -88,6 +99,10 @@ def assert_matches(value: object, schema: dict, where: str) -> None:
         assert_matches(value, SCHEMAS[schema["$ref"].rpartition("/")[2]], where)
     elif "oneOf" in schema:
         assert any(_matches(value, choice, where) for choice in schema["oneOf"]), (where, value)
+    elif "additionalProperties" in schema:  # any names, values of one kind
+        assert isinstance(value, dict), where
+        for name, entry in value.items():
+            assert_matches(entry, schema["additionalProperties"], f"{where}.{name}")
     elif schema["type"] == "object":
         assert isinstance(value, dict), where
         assert list(value) == schema["required"] == list(schema["properties"]), where

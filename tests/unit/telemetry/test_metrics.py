@@ -42,9 +42,9 @@ def test_a_declaration_against_the_rules_is_refused(declare):
 
 def test_two_nodes_in_one_process_share_nothing():
     first, second = Metrics("1"), Metrics("1")
-    first.add(table.MEMPOOL_EXPIRED, 3)
-    assert first.value(table.MEMPOOL_EXPIRED) == 3
-    assert second.value(table.MEMPOOL_EXPIRED) == 0
+    first.add(table.MEMPOOL_EXPIRED, 3, "1001")
+    assert first.value(table.MEMPOOL_EXPIRED, "1001") == 3
+    assert second.value(table.MEMPOOL_EXPIRED, "1001") == 0
 
 
 def test_a_value_outside_a_closed_label_set_counts_as_other():

@@ -1,0 +1,158 @@
+"""The WebSocket door: `GET /ws` is JSON-RPC as at `POST /`, and subscriptions.
+
+Responsible for: who may open one, how many there are, how fast their messages are worked on, and how they end.
+Refuses to do: know methods (`json_rpc.py`), subscriptions (`session.py`), or frames (`web_socket_stream.py`).
+
+Invariants:
+1. At most `web_sockets_max` are open; one more is refused with 503 before it is.
+2. A web page may open one only if its origin is configured: a browser sends no preflight for a WebSocket, so any page
+   could otherwise use a node on its reader's machine.
+3. At most CALLS_AT_ONCE_MAX messages of a client are worked on, and MESSAGES_PER_SECOND read; the rest waits unread.
+4. When the server stops, a client is told so (1001), within CLOSE_SECONDS_MAX.
+"""
+
+import msgspec
+import trio
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from sequencer.rpc.clients import client_of
+from sequencer.rpc.connection import STATE_KEY
+from sequencer.rpc.context import Context
+from sequencer.rpc.errors import RequestRefused, error_object
+from sequencer.rpc.feeds import Feeds
+from sequencer.rpc.json_rpc import JsonRpc, error_answer
+from sequencer.rpc.options import (
+    CALLS_AT_ONCE_MAX,
+    CLOSE_SECONDS_MAX,
+    MESSAGES_PER_SECOND,
+    RETRY_AFTER_DEFAULT_MS,
+    SILENCE_SECONDS_MAX,
+)
+from sequencer.rpc.session import Caller, Session
+from sequencer.telemetry import table
+
+PATH = "/ws"
+GOING_AWAY = 1001  # RFC 6455 §7.4.1
+
+
+class Pace:
+    """How fast a client's messages are read: so many a second, and as many at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left = per_second
+        self._at_s = trio.current_time()
+
+    async def take(self) -> None:
+        """Returns when the next message may be worked on."""
+        now_s = trio.current_time()
+        self._left = min(self._per_second, self._left + (now_s - self._at_s) * self._per_second)
+        self._at_s = now_s
+        self._left -= 1
+        if self._left < 0:
+            await trio.sleep(-self._left / self._per_second)
+
+
+class WebSocketDoor:
+    """Serves WebSockets; an ASGI application. One per server."""
+
+    def __init__(self, context: Context, feeds: Feeds, json_rpc: JsonRpc) -> None:
+        self._context = context
+        self._feeds = feeds
+        self._json_rpc = json_rpc
+        self._open_count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The endpoint."""
+        refused = self._refusal(scope)
+        await receive()  # websocket.connect
+        if refused is not None:
+            await _deny(refused, scope, receive, send)
+            return
+        self._count(1)
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._count(-1)
+
+    def _refusal(self, scope: Scope) -> RequestRefused | None:
+        origins = [value.decode("latin1") for name, value in scope["headers"] if name.lower() == b"origin"]
+        allowed = self._context.options.origins
+        if "*" not in allowed and any(origin not in allowed for origin in origins):
+            return RequestRefused("forbidden_origin")
+        if self._open_count >= self._context.options.web_sockets_max:
+            return RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
+        return None
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][STATE_KEY].become_web_socket(SILENCE_SECONDS_MAX)
+        await send({"type": "websocket.accept"})
+        client = client_of(scope)
+        context = self._context.for_client(client)
+        session = Session(context, self._feeds, send)
+        connection = _Connection(context, self._json_rpc.for_client(client), session, receive)
+        try:
+            await session.run(connection.read)
+        finally:
+            if not session.gone.is_set():
+                with trio.CancelScope(deadline=trio.current_time() + CLOSE_SECONDS_MAX, shield=True):
+                    await send({"type": "websocket.close", "code": GOING_AWAY, "reason": "stopping"})
+
+    def _count(self, change: int) -> None:
+        self._open_count += change
+        self._context.metrics.set(table.RPC_WEB_SOCKETS, self._open_count)
+
+
+class _Connection:
+    """What comes through one WebSocket."""
+
+    def __init__(self, context: Context, json_rpc: JsonRpc, session: Session, receive: Receive) -> None:
+        self._context = context
+        self._json_rpc = json_rpc
+        self._session = session
+        self._receive = receive
+
+    async def read(self, nursery: trio.Nursery) -> None:
+        """Reads until the client is gone; answers in `nursery`."""
+        pace, places = Pace(MESSAGES_PER_SECOND), trio.Semaphore(CALLS_AT_ONCE_MAX)
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self._session.gone.set()
+                return
+            await pace.take()
+            await places.acquire()
+            nursery.start_soon(self._answer, _body(message), places)
+
+    async def _answer(self, body: bytes, places: trio.Semaphore) -> None:
+        caller = Caller(self._session)
+        try:
+            answer = await self._make_answer(body, caller)
+            if answer is not None:
+                self._context.metrics.add(table.RPC_BODY_BYTES, len(answer), "sent")
+                await self._session.answer(answer)
+        finally:
+            places.release()
+        caller.begin()
+
+    async def _make_answer(self, body: bytes, caller: Caller) -> bytes | None:
+        self._context.metrics.add(table.RPC_BODY_BYTES, len(body), "received")
+        try:
+            with self._context.message_bytes.taken(self._context.client, len(body)):
+                return await self._json_rpc.answer(body, caller)
+        except RequestRefused as refused:
+            return error_answer(None, refused)
+
+
+def _body(message: Message) -> bytes:
+    """A message's bytes; JSON comes as text or binary."""
+    text = message.get("text")
+    return bytes(message["bytes"]) if text is None else str(text).encode()
+
+
+async def _deny(refused: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers the handshake with an HTTP error."""
+    body = msgspec.json.encode({"error": error_object(refused)})
+    response = Response(body, refused.entry.http_status, media_type="application/json")
+    await response(scope, receive, send)
