@@ -15,11 +15,13 @@ from tests.bench.judging import Judgement
 _RECEIVE_BUFFER_BYTES = 4_096  # as little as the kernel allows: what is not read stays with the node soon
 _PATIENCE_S = 120.0
 _POLL_S = 1.0
+_ANSWER_S = 20.0
+_RESULT = b'"result":"'  # of the answer to a call: the subscription's id
 _SWITCHING = b" 101 "
 
 
 async def never_read(host: str, port: int, namespace: int, judgement: Judgement) -> None:
-    """Subscribes to all topics and waits until the node lets go."""
+    """Subscribes to heads and to a namespace from its beginning, reads the answers, waits until it is closed."""
     plain = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     await plain.connect((host, port))
@@ -33,11 +35,24 @@ async def never_read(host: str, port: int, namespace: int, judgement: Judgement)
         for number, params in enumerate(topics):
             call = {"jsonrpc": "2.0", "id": number, "method": "seq_subscribe", "params": params}
             await stream.send_all(text_frame(json.dumps(call).encode()))
+        taken = await _read_results(stream, len(topics))
+        judgement.note("subscriptions are taken", holds=taken == len(topics), seen=taken)
+        began = trio.current_time()
         with trio.move_on_after(_PATIENCE_S):
             await _until_closed(stream)
-            judgement.note("a subscriber that never reads is closed", holds=True)
+            seen = f"after {trio.current_time() - began:.0f} s"
+            judgement.note("a subscriber that never reads is closed", holds=True, seen=seen)
             return
         judgement.note("a subscriber that never reads is closed", holds=False, seen=f"open after {_PATIENCE_S:g} s")
+
+
+async def _read_results(stream: trio.SocketStream, count: int) -> int:
+    """How many of so many calls were answered with a result; from here on nothing is read."""
+    said = b""
+    with trio.move_on_after(_ANSWER_S):
+        while said.count(_RESULT) < count and (chunk := await stream.receive_some(1_024)):
+            said += chunk
+    return min(count, said.count(_RESULT))
 
 
 async def _until_closed(stream: trio.SocketStream) -> None:
