@@ -209,6 +209,8 @@ class ExecutionDriver:
         executions: list[Execution] = []
         puts = _all_puts(commits)
         last_height = commits[-1].blocks[-1].tip.header.height if commits else self._saved_height
+        if first.tip.header.height > last_height:
+            raise BrokenInvariant(f"height {first.tip.header.height} would be on disk as executed and not as committed")
         state, ordered = self.state, first
         while True:
             batches = _HeldBatches(self._source, [batch.digest for batch in ordered.batches])
