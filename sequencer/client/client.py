@@ -12,7 +12,7 @@ Invariants:
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -29,13 +29,14 @@ from consensus.vocabulary.batch import KIND_OPEN, frame_items, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
 from sequencer.client.chain_view import CheckpointView, chain_from_json, checkpoint_from_json, validators_from_json
+from sequencer.client.copies import Copies, send_copies
 from sequencer.client.errors import MalformedAnswer, StatusNotReached, UnprovedAnswer
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, namespace_to_json, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
 from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
-from sequencer.client.status import Status, TransactionStatus, status_from_json
+from sequencer.client.status import LanePlace, Status, TransactionStatus, status_from_json
 from sequencer.client.submission import SubmitOutcome, outcome_from_json
 from sequencer.client.transport import Transport, open_transport
 from sequencer.client.verify import verify_attestation, verify_proof, verify_receipt
@@ -79,6 +80,7 @@ class SequencerClient:
             raise ValueError("a client needs the address of a node")
         self._opening: AbstractAsyncContextManager[Transport] = open_transport(addresses, timeout_s)
         self._transport: Transport | None = None
+        self._timeout_s = timeout_s
         self._genesis = genesis
         self._chain_id = genesis.chain_id if genesis is not None else chain_id
         self._request_number = 0
@@ -138,6 +140,23 @@ class SequencerClient:
         )
         return await self._check_outcome(namespace, items, outcome)
 
+    async def send_copies(self, namespace: NamespaceId, data: bytes, copies: int) -> Copies:
+        """Sends one transaction through the first `copies` of the client's nodes at once (`copies.py`).
+
+        Raises `ClientError` if no node has taken it, and `ValueError` if the client has fewer nodes.
+        """
+        urls = self.transport.urls[:copies]
+        if not 1 <= copies == len(urls):
+            raise ValueError(f"{copies} copies need as many nodes, and this client has {self.transport.node_count}")
+        async with AsyncExitStack() as stack:
+            nodes = [
+                await stack.enter_async_context(
+                    SequencerClient(url, timeout_s=self._timeout_s, genesis=self._genesis, chain_id=self._chain_id)
+                )
+                for url in urls
+            ]
+            return await send_copies(nodes, namespace, data)
+
     async def _check_outcome(
         self, namespace: NamespaceId, items: Sequence[bytes], outcome: SubmitOutcome
     ) -> SubmitOutcome:
@@ -155,17 +174,28 @@ class SequencerClient:
 
     # transactions
 
-    async def status(self, hash: Hash) -> TransactionStatus:
-        """Where a transaction stands, as the node says."""
-        return await self._call("seq_getTransactionStatus", status_from_json, hash=to_hex(hash))
+    async def status(self, hash: Hash, receipt: Receipt | None = None) -> TransactionStatus:
+        """Where a transaction stands, as the node says. With its receipt also another node than its author knows."""
+        params = {"hash": to_hex(hash), **_place_of(receipt)}
+        return await self._call("seq_getTransactionStatus", status_from_json, **params)
 
-    async def wait(self, hash: Hash, status: Status = Status.FINAL, timeout_s: float = 30.0) -> TransactionStatus:
-        """Returns when the transaction has reached `status`. Raises `StatusNotReached` if it ends or time is over."""
+    async def wait(
+        self, hash: Hash, status: Status = Status.FINAL, timeout_s: float = 30.0, receipt: Receipt | None = None
+    ) -> TransactionStatus:
+        """Returns when the transaction has reached `status`. Raises `StatusNotReached` if it ends or time is over.
+
+        With its receipt any node can be asked, also while the author is away.
+        """
         deadline = trio.current_time() + timeout_s
         while True:
             left_s = max(0.0, deadline - trio.current_time())
             round_s = min(left_s, _WAIT_ROUND_S)
-            params = {"hash": to_hex(hash), "status": status.value, "timeout_ms": int(round_s * 1000)}
+            params = {
+                "hash": to_hex(hash),
+                "status": status.value,
+                "timeout_ms": int(round_s * 1000),
+                **_place_of(receipt),
+            }
             found = status_from_json(await self.call("seq_waitForTransaction", params, extra_s=round_s))
             if found.has_reached(status):
                 return found
@@ -328,6 +358,11 @@ class SequencerClient:
 
     async def _call(self, method: str, read: Callable[[Any], T], **params: Any) -> T:
         return read(await self.call(method, params))
+
+
+def _place_of(receipt: Receipt | None) -> dict[str, Any]:
+    """The parameter that lets a node answer which does not know the hash. Left out, older nodes understand, too."""
+    return {} if receipt is None else {"place": LanePlace.of(receipt).to_json()}
 
 
 def _optional(read: Callable[[Any], T]) -> Callable[[Any], T | None]:

@@ -117,6 +117,10 @@ class Fields:
         """A number from 0 to `maximum`."""
         return as_number(self[key], f"{self._name}.{key}", maximum)
 
+    def number_or_none(self, key: str) -> int | None:
+        """A number, or null."""
+        return None if self[key] is None else self.number(key)
+
     def constant(self, key: str, expected: object) -> None:
         """Raises unless the field has exactly this value."""
         value = self[key]

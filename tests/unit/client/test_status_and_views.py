@@ -12,6 +12,7 @@ from consensus.numbers import (
     Milliseconds,
     NamespaceId,
     NamespaceIndex,
+    Seq,
     Stake,
     ValidatorIndex,
     View,
@@ -20,7 +21,15 @@ from consensus.validators import Validator, ValidatorSet
 from sequencer.client.chain_view import chain_from_json, chain_to_json, validators_from_json, validators_to_json
 from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
 from sequencer.client.l1_views import l1_batch_from_json, l1_batch_to_json
-from sequencer.client.status import LADDER, L1Place, Status, TransactionStatus, status_from_json, status_to_json
+from sequencer.client.status import (
+    LADDER,
+    L1Place,
+    Status,
+    TransactionPlace,
+    TransactionStatus,
+    status_from_json,
+    status_to_json,
+)
 from sequencer.client.views import (
     CatchUp,
     L1Progress,
@@ -55,6 +64,12 @@ FULL_STATUS = TransactionStatus(
     Milliseconds(2),
     Milliseconds(3),
     None,
+    places=(
+        TransactionPlace(ValidatorIndex(1), Seq(4), 5, Height(9), NamespaceIndex(3), 17),
+        TransactionPlace(ValidatorIndex(2), Seq(6), 0),
+    ),
+    received_ms=Milliseconds(4),
+    author_away_since_ms=Milliseconds(5),
 )
 
 
