@@ -22,6 +22,7 @@ from tests.simulation.moves import RandomMoves
 from tests.simulation.order_checks import check_fairness, check_inclusion, place_batches
 from tests.simulation.shape import draw_shape
 from tests.simulation.whole.cluster import WholeCluster
+from tests.simulation.whole.receipts import check_receipts
 
 TIMING = ReplicaTiming(
     view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
@@ -57,6 +58,7 @@ class Result:
     views_of_peace: int
     blocks: int
     pairs_judged: int
+    receipts: int
     struck: tuple[str, ...]
     habits: tuple[str, ...]
 
@@ -124,6 +126,7 @@ class Schedule:
             views_of_peace = self._make_peace()
             cluster.check()
             pairs = self._check_order()
+            receipts = check_receipts(cluster) if isinstance(cluster, WholeCluster) else 0
         finally:
             if isinstance(cluster, WholeCluster):
                 cluster.close()
@@ -136,6 +139,7 @@ class Schedule:
             views_of_peace,
             len(cluster.blocks),
             pairs,
+            receipts,
             tuple(self.dice.struck),
             tuple(self.attackers.names),
         )
