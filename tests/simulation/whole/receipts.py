@@ -6,17 +6,19 @@ Refuses to do: wait. `Schedule` and tests make peace first.
 
 import itertools
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consensus.numbers import Digest, NamespaceId
 from consensus.vocabulary.batch import parse_segment, transaction_id
+from consensus.vocabulary.receipt import Receipt
 from sequencer.execution.blocks import ExecutedBlock, Run
 
 if TYPE_CHECKING:
     from tests.simulation.whole.cluster import WholeCluster
 
 
-def check_receipts(cluster: "WholeCluster") -> int:
+def check_receipts(cluster: "WholeCluster", receipts: Sequence[Receipt]) -> int:
     """Fails unless each transaction with a receipt stands where it says, on every honest node. Returns how many.
 
     1. The author signed it; at its (lane, seq) the chain has the batch that it names, and no other.
@@ -31,7 +33,7 @@ def check_receipts(cluster: "WholeCluster") -> int:
     places = {key: place for place, key in enumerate(ordered)}
     judged = 0
     lanes: dict[int, set[int]] = defaultdict(set)
-    for receipt in cluster.receipts:
+    for receipt in receipts:
         receipt.check(cluster.chain)
         name = f"seq {receipt.seq} of lane {receipt.lane}"
         digest = ordered.get((receipt.lane, receipt.seq))
