@@ -1,6 +1,6 @@
 # Everything runs from .venv, which is made from requirements.lock; a stamp file makes the second run instant.
 #   PYTHON=/path/to/python3.12   use this interpreter      VENV=.venv-312   keep the environment elsewhere
-#   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e, mutants and simulate
+#   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e, receipts, mutants and simulate
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -109,6 +109,10 @@ format: $(STAMP) ## sort imports, apply safe fixes, format
 .PHONY: bench
 bench: $(STAMP) ## run the benchmarks and compare with the last recorded run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: receipts
+receipts: $(STAMP) ## judge 100,000 receipts given under kills of their authors and leaders; goes on from .receipts.json
+	@$(BIN)/python -m tests.e2e.receipt_campaign $(ARGS)
 
 .PHONY: mutants
 mutants: $(STAMP) ## break the protocol's rules one at a time and check that the simulator notices

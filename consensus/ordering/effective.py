@@ -1,7 +1,9 @@
-"""What committing a tip adds: the effective cut and anchor, and the batches of its block in their order.
+"""What a tip adds to its parent: the effective cut and anchor, and the batches of its block in their order.
 
-Responsible for: the step from one committed block to the next, as a pure function.
-Refuses to do: look inside batches (`sequencer/execution`), or run before commit: no tip is judged by this state ▲.
+Responsible for: the step from one block to the next along a branch that is linked to the committed chain, as a pure
+function.
+Refuses to do: look inside batches (`sequencer/execution`), or be part of a validity check: no tip is judged by this
+state ▲.
 
 Invariants:
 1. effective_cut(b) = max(effective_cut(parent), cut(b)) per lane; effective_anchor likewise: both are monotone.

@@ -8,7 +8,7 @@ Invariants:
 1. With `--home` the client knows the genesis and verifies; with `--url` only if it is told the chain.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -53,14 +53,14 @@ def find_node(url: str | None, home: Path) -> Node:
     return Node(f"http://{address}", load_genesis(config.genesis_file) if config.genesis_file.exists() else None)
 
 
-def ask(node: Node, question: Callable[["SequencerClient"], Awaitable[T]]) -> T:
-    """Runs `question` with a client of `node`. Raises `ClientError`."""
+def ask(node: Node, question: Callable[["SequencerClient"], Awaitable[T]], also: Sequence[str] = ()) -> T:
+    """Runs `question` with a client of `node`, and of other nodes of its chain after it. Raises `ClientError`."""
     import trio
 
     from sequencer.client.client import SequencerClient
 
     async def run() -> T:
-        async with SequencerClient(node.url, genesis=node.genesis, chain_id=node.chain_id) as client:
+        async with SequencerClient([node.url, *also], genesis=node.genesis, chain_id=node.chain_id) as client:
             return await question(client)
 
     return trio.run(run)

@@ -12,6 +12,7 @@ from sequencer.cli.output import print_fields, print_json, print_text, say
 
 if TYPE_CHECKING:
     from consensus.numbers import Hash
+    from consensus.vocabulary.receipt import Receipt
     from sequencer.cli.connection import Node
     from sequencer.client.client import SequencerClient
     from sequencer.client.status import Status, TransactionStatus
@@ -46,24 +47,39 @@ def send(  # noqa: PLR0913, PLR0917 (options of a command line)
     ] = None,
     timeout_ms: TimeoutOption = None,
     url: UrlOption = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="URL", help="Send a copy through this node, too; may be repeated."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a transaction; prints its hash once the node has signed a receipt."""
+    """Send a transaction; prints its hash once the node, or one of several, has signed a receipt."""
     from sequencer.cli.connection import ask, find_node
     from sequencer.client.fields import to_hex
     from sequencer.client.wire import receipt_to_json
 
     namespace_id, payload = read_namespace_id(namespace), _read_payload(data, text, file)
     rung = None if wait_for is None else _read_rung(wait_for)
-    node = find_node(url, home)
-    receipt = ask(node, lambda client: client.send(namespace_id, payload))
-    hash = receipt.items[0].hash
+    node, others = find_node(url, home), _read_others(also or [])
+
+    async def submit(client: "SequencerClient") -> "tuple[Receipt, ...]":
+        if not others:
+            return (await client.send(namespace_id, payload),)
+        sent = await client.send_copies(namespace_id, payload, 1 + len(others))
+        for failure in sent.failures:
+            say(f"a node has not taken it: {failure}")
+        return sent.receipts
+
+    receipts = ask(node, submit, others)
+    hash = receipts[0].items[0].hash
     if rung is not None:
         _wait(node, hash, rung, timeout_ms, as_json)
     elif as_json:
-        print_json({"hash": to_hex(hash), "receipt": receipt_to_json(receipt)})
+        shown = [receipt_to_json(receipt) for receipt in receipts]
+        print_json({"hash": to_hex(hash), "receipt": shown[0], **({"receipts": shown} if others else {})})
     else:
-        say(f"received by validator {receipt.lane}, in batch {receipt.seq} of its lane")
+        for receipt in receipts:
+            say(f"received by validator {receipt.lane}, in batch {receipt.seq} of its lane")
         print_text(to_hex(hash))
 
 
@@ -90,6 +106,13 @@ def wait(
 
     transaction, rung = _read_hash(hash), _read_rung(wanted)
     _wait(find_node(url, home), transaction, rung, timeout_ms, as_json)
+
+
+def _read_others(urls: list[str]) -> list[str]:
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise UsageFault(f"--also {url}: an address starts with http:// or https://")
+    return urls
 
 
 def _read_hash(text: str) -> "Hash":

@@ -10,9 +10,8 @@ Invariants:
 3. Without a genesis or chain id nothing is claimed to be proved.
 """
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -29,16 +28,17 @@ from consensus.vocabulary.batch import KIND_OPEN, frame_items, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
 from sequencer.client.chain_view import CheckpointView, chain_from_json, checkpoint_from_json, validators_from_json
+from sequencer.client.copies import Copies, send_copies
 from sequencer.client.errors import MalformedAnswer, NoSubscriptions, StatusNotReached, UnprovedAnswer
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
-from sequencer.client.fields import Fields, namespace_to_json, to_hex
+from sequencer.client.fields import Fields, list_of, namespace_to_json, optional, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
 from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
 from sequencer.client.namespace_views import NamespaceView, namespace_view_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
 from sequencer.client.pushed_blocks import PushedBlocks
-from sequencer.client.status import Status, TransactionStatus, status_from_json
-from sequencer.client.submission import SubmitOutcome, outcome_from_json
+from sequencer.client.status import LanePlace, Status, TransactionStatus, status_from_json
+from sequencer.client.submission import SubmitOutcome, account_for, outcome_from_json
 from sequencer.client.subscribing import SubscribedItems
 from sequencer.client.subscription_items import HEAD_STATUSES, Kind
 from sequencer.client.transport import Transport, open_transport
@@ -81,6 +81,7 @@ class SequencerClient:
             raise ValueError("a client needs the address of a node")
         self._opening: AbstractAsyncContextManager[Transport] = open_transport(addresses, timeout_s)
         self._transport: Transport | None = None
+        self._timeout_s = timeout_s
         self._genesis = genesis
         self._chain_id = genesis.chain_id if genesis is not None else chain_id
         self._request_number = 0
@@ -140,34 +141,57 @@ class SequencerClient:
         )
         return await self._check_outcome(namespace, items, outcome)
 
+    async def send_copies(self, namespace: NamespaceId, data: bytes, copies: int) -> Copies:
+        """Sends one transaction through the first `copies` of the client's nodes at once (`copies.py`).
+
+        Raises `ClientError` if no node has taken it, and `ValueError` if the client has fewer nodes.
+        """
+        urls = self.transport.urls[:copies]
+        if not 1 <= copies == len(urls):
+            raise ValueError(f"{copies} copies need as many nodes, and this client has {self.transport.node_count}")
+        async with AsyncExitStack() as stack:
+            nodes = [
+                await stack.enter_async_context(
+                    SequencerClient(url, timeout_s=self._timeout_s, genesis=self._genesis, chain_id=self._chain_id)
+                )
+                for url in urls
+            ]
+            return await send_copies(nodes, namespace, data)
+
     async def _check_outcome(
         self, namespace: NamespaceId, items: Sequence[bytes], outcome: SubmitOutcome
     ) -> SubmitOutcome:
-        hashes = tuple(transaction_id(namespace, KIND_OPEN, item) for item in items)
-        refused = {entry.item for entry in outcome.refused}
-        wanted = Counter(hash for place, hash in enumerate(hashes) if place not in refused)
-        found = Counter(item.hash for receipt in outcome.receipts for item in receipt.items)
-        if wanted != found or len(refused) != len(outcome.refused) or not refused <= set(range(len(items))):
-            raise MalformedAnswer("the receipts and refusals do not account for every transaction")
+        accounted = account_for(namespace, items, outcome)
         if self.verifies:
             chain = await self.chain()
             for receipt in outcome.receipts:
                 verify_receipt(chain, receipt)
-        return SubmitOutcome(hashes, outcome.receipts, outcome.refused)
+        return accounted
 
     # transactions
 
-    async def status(self, hash: Hash) -> TransactionStatus:
-        """Where a transaction stands, as the node says."""
-        return await self._call("seq_getTransactionStatus", status_from_json, hash=to_hex(hash))
+    async def status(self, hash: Hash, receipt: Receipt | None = None) -> TransactionStatus:
+        """Where a transaction stands, as the node says. With its receipt also another node than its author knows."""
+        params = {"hash": to_hex(hash), **_place_of(receipt)}
+        return await self._call("seq_getTransactionStatus", status_from_json, **params)
 
-    async def wait(self, hash: Hash, status: Status = Status.FINAL, timeout_s: float = 30.0) -> TransactionStatus:
-        """Returns when the transaction has reached `status`. Raises `StatusNotReached` if it ends or time is over."""
+    async def wait(
+        self, hash: Hash, status: Status = Status.FINAL, timeout_s: float = 30.0, receipt: Receipt | None = None
+    ) -> TransactionStatus:
+        """Returns when the transaction has reached `status`. Raises `StatusNotReached` if it ends or time is over.
+
+        With its receipt any node can be asked, also while the author is away.
+        """
         deadline = trio.current_time() + timeout_s
         while True:
             left_s = max(0.0, deadline - trio.current_time())
             round_s = min(left_s, _WAIT_ROUND_S)
-            params = {"hash": to_hex(hash), "status": status.value, "timeout_ms": int(round_s * 1000)}
+            params = {
+                "hash": to_hex(hash),
+                "status": status.value,
+                "timeout_ms": int(round_s * 1000),
+                **_place_of(receipt),
+            }
             found = status_from_json(await self.call("seq_waitForTransaction", params, extra_s=round_s))
             if found.has_reached(status):
                 return found
@@ -178,7 +202,7 @@ class SequencerClient:
 
     async def block(self, which: Height | BlockName) -> BlockView | None:
         """The block of a height, or the newest of a status; None if there is none yet."""
-        return await self._call("seq_getBlock", _optional(block_from_json), height=which)
+        return await self._call("seq_getBlock", optional(block_from_json), height=which)
 
     async def namespaces(self) -> list[NamespaceView]:
         """All registered namespaces."""
@@ -186,7 +210,7 @@ class SequencerClient:
         while True:
             from_id = NamespaceId(found[-1].id + 1 if found else 0)
             page = await self._call(
-                "seq_listNamespaces", _list_of(namespace_view_from_json), from_id=namespace_to_json(from_id)
+                "seq_listNamespaces", list_of(namespace_view_from_json), from_id=namespace_to_json(from_id)
             )
             known = [*found[-1:], *page]
             if any(a.id >= b.id for a, b in pairwise(known)):
@@ -201,7 +225,7 @@ class SequencerClient:
         """A page of blocks, unverified; `follow_namespace` reads pages, joins parts and verifies."""
         return await self._call(
             "seq_getNamespaceBlocks",
-            _list_of(part_from_json),
+            list_of(part_from_json),
             namespace=namespace_to_json(namespace),
             from_index=from_index,
             count=count,
@@ -311,24 +335,24 @@ class SequencerClient:
 
     async def l1_batch(self, which: int | BatchName) -> L1BatchView | None:
         """An L1 batch by number, or the newest of a status, as the node says; None if it is not on the L1."""
-        return await self._call("seq_getBatch", _optional(l1_batch_from_json), index=which)
+        return await self._call("seq_getBatch", optional(l1_batch_from_json), index=which)
 
     async def l1_batches(self, from_index: int = 1, count: int = 100) -> list[L1BatchView]:
         """A page of L1 batches, as the node says."""
-        return await self._call("seq_listBatches", _list_of(l1_batch_from_json), from_index=from_index, count=count)
+        return await self._call("seq_listBatches", list_of(l1_batch_from_json), from_index=from_index, count=count)
 
     async def evidence(self, after: bytes = b"", count: int = 100) -> list[EvidenceView]:
         """A page of proofs of validators' faults; judge each with `consensus.evidence.check.check_proof`."""
-        answer = _list_of(evidence_from_json)
+        answer = list_of(evidence_from_json)
         return await self._call("seq_getEvidence", answer, after=to_hex(after), count=count)
 
     async def checkpoint(self) -> CheckpointView | None:
         """The node's newest checkpoint; judge it with `Checkpoint.check`. None before the first."""
-        return await self._call("seq_getCheckpoint", _optional(checkpoint_from_json))
+        return await self._call("seq_getCheckpoint", optional(checkpoint_from_json))
 
     async def evidence_of(self, offence: Offence) -> EvidenceView | None:
         """The proof of one offence, or None if the node keeps none; judge it with `check_proof`."""
-        answer = _list_of(evidence_from_json)
+        answer = list_of(evidence_from_json)
         found = await self._call("seq_getEvidence", answer, id=to_hex(offence.encode()))
         if [evidence.offence for evidence in found] not in ([], [offence]):
             raise MalformedAnswer("the answer is about another offence")
@@ -336,11 +360,11 @@ class SequencerClient:
 
     async def validators(self, epoch: Epoch = GENESIS_EPOCH) -> tuple[Validator, ...] | None:
         """The validators of an epoch by index; None if there is no such epoch yet."""
-        return await self._call("seq_getValidators", _optional(validators_from_json), epoch=epoch)
+        return await self._call("seq_getValidators", optional(validators_from_json), epoch=epoch)
 
     async def peers(self) -> list[PeerView]:
         """The node's links."""
-        return await self._call("seq_listPeers", _list_of(peer_from_json))
+        return await self._call("seq_listPeers", list_of(peer_from_json))
 
     async def sync_status(self) -> SyncStatus:
         """How far the node is."""
@@ -370,9 +394,6 @@ class SequencerClient:
         return read(await self.call(method, params))
 
 
-def _optional(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value is None else read(value)
-
-
-def _list_of(read: Callable[[object, str], T]) -> Callable[[Any], list[T]]:
-    return lambda value: Fields({"answer": value}, "answer").items("answer", read)
+def _place_of(receipt: Receipt | None) -> dict[str, Any]:
+    """The parameter that lets a node answer which does not know the hash. Left out, older nodes understand, too."""
+    return {} if receipt is None else {"place": LanePlace.of(receipt).to_json()}

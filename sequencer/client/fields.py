@@ -117,6 +117,10 @@ class Fields:
         """A number from 0 to `maximum`."""
         return as_number(self[key], f"{self._name}.{key}", maximum)
 
+    def number_or_none(self, key: str) -> int | None:
+        """A number, or null."""
+        return None if self[key] is None else self.number(key)
+
     def constant(self, key: str, expected: object) -> None:
         """Raises unless the field has exactly this value."""
         value = self[key]
@@ -159,3 +163,13 @@ class Fields:
     def object(self, key: str) -> "Fields":
         """A nested object."""
         return Fields(self[key], f"{self._name}.{key}")
+
+
+def optional(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """The reader of an answer that may be null."""
+    return lambda value: None if value is None else read(value)
+
+
+def list_of(read: Callable[[object, str], T]) -> Callable[[Any], list[T]]:
+    """The reader of an answer that is a list."""
+    return lambda value: Fields({"answer": value}, "answer").items("answer", read)

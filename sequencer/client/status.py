@@ -5,13 +5,15 @@ Refuses to do: find anything out.
 
 Invariants:
 1. A transaction climbs received → ordered → final → attested → posted → settled; `expired` and `refused` are ends.
-2. In JSON every field is present; what is not known yet is null.
+2. In JSON every field is present; what is not known yet is null. An older node's answer may lack `places`,
+   `received_ms` and `author_away_since_ms`.
+3. What has a receipt is never `expired`: while its author is away it stays `received`.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from consensus.numbers import Hash, Height, Milliseconds, NamespaceId, NamespaceIndex
+from consensus.numbers import Digest, Hash, Height, Milliseconds, NamespaceId, NamespaceIndex, Seq, ValidatorIndex
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import Fields, JsonObject, namespace_to_json, to_hex
@@ -48,6 +50,36 @@ class L1Place:
 
 
 @dataclass(frozen=True, slots=True)
+class LanePlace:
+    """The batch that a receipt names: by it a node that does not know the hash can say where it stands."""
+
+    lane: ValidatorIndex
+    seq: Seq
+    batch: Digest
+
+    @staticmethod
+    def of(receipt: Receipt) -> "LanePlace":
+        """What a receipt promises."""
+        return LanePlace(receipt.lane, receipt.seq, receipt.batch)
+
+    def to_json(self) -> JsonObject:
+        """The documented shape of a parameter."""
+        return {"lane": self.lane, "seq": self.seq, "batch": to_hex(self.batch)}
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlace:
+    """One copy of a transaction: where it stands in a lane, and in its namespace's chain once it is final."""
+
+    lane: ValidatorIndex
+    seq: Seq
+    index: int
+    height: Height | None = None
+    namespace_index: NamespaceIndex | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionStatus:
     """What a node knows of a transaction. Times are ms since 1970; `position` is its place in the namespace block."""
 
@@ -65,6 +97,9 @@ class TransactionStatus:
     attested_ms: Milliseconds | None = None
     l1: L1Place | None = None
     reason: str | None = None
+    places: tuple[TransactionPlace, ...] = ()  # of its first copies: final ones in chain order, then those to come
+    received_ms: Milliseconds | None = None  # when this node had the batch; None if it does not hold it
+    author_away_since_ms: Milliseconds | None = None  # no link with its author since then, or since this node began
 
     def has_reached(self, status: Status) -> bool:
         """Whether it stands at or above a rung of the ladder."""
@@ -93,7 +128,34 @@ def status_to_json(status: TransactionStatus) -> JsonObject:
         "attested_ms": status.attested_ms,
         "l1": None if status.l1 is None else _l1_place_to_json(status.l1),
         "reason": status.reason,
+        "places": [_place_to_json(place) for place in status.places],
+        "received_ms": status.received_ms,
+        "author_away_since_ms": status.author_away_since_ms,
     }
+
+
+def _place_to_json(place: TransactionPlace) -> JsonObject:
+    return {
+        "lane": place.lane,
+        "seq": place.seq,
+        "index": place.index,
+        "height": place.height,
+        "namespace_index": place.namespace_index,
+        "position": place.position,
+    }
+
+
+def _place_from_json(value: object, name: str) -> TransactionPlace:
+    fields = Fields(value, name)
+    height, index = fields.number_or_none("height"), fields.number_or_none("namespace_index")
+    return TransactionPlace(
+        ValidatorIndex(fields.number("lane")),
+        Seq(fields.number("seq")),
+        fields.number("index"),
+        None if height is None else Height(height),
+        None if index is None else NamespaceIndex(index),
+        fields.number_or_none("position"),
+    )
 
 
 def _l1_place_to_json(place: L1Place) -> JsonObject:
@@ -113,14 +175,17 @@ def status_from_json(value: object) -> TransactionStatus:
     """The inverse of `status_to_json`."""
     fields = Fields(value, "status")
 
-    def number(key: str) -> int | None:
-        return None if fields[key] is None else fields.number(key)
+    number = fields.number_or_none
+
+    def newer(key: str) -> int | None:
+        return number(key) if key in fields else None
 
     def text(key: str) -> str | None:
         return None if fields[key] is None else fields.text(key)
 
     height, index = number("height"), number("namespace_index")
     ordered, final, attested = number("ordered_ms"), number("final_ms"), number("attested_ms")
+    received, away = newer("received_ms"), newer("author_away_since_ms")
     return TransactionStatus(
         hash=fields.hash("hash"),
         status=_read_word(fields.text("status")),
@@ -136,6 +201,9 @@ def status_from_json(value: object) -> TransactionStatus:
         attested_ms=None if attested is None else Milliseconds(attested),
         l1=None if fields["l1"] is None else _l1_place_from_json(fields["l1"]),
         reason=text("reason"),
+        places=tuple(fields.items("places", _place_from_json)) if "places" in fields else (),
+        received_ms=None if received is None else Milliseconds(received),
+        author_away_since_ms=None if away is None else Milliseconds(away),
     )
 
 

@@ -12,13 +12,15 @@ Invariants:
    ASCII ‖ optional retry_after_ms u64 ‖ optional receipt), in the codec of `consensus/encoding.py`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus import limits
 from consensus.encoding import Reader, decode_whole, optional, sequence, u8, u32, u64, variable
 from consensus.errors import DecodeError
-from consensus.numbers import Hash
+from consensus.numbers import Hash, NamespaceId
+from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.errors import MalformedAnswer
 from sequencer.client.fields import NUMBER_MAX, Fields, JsonObject, as_bytes, to_hex
@@ -147,3 +149,14 @@ def _refused_from_json(value: object, name: str) -> Refused:
         None if fields["retry_after_ms"] is None else fields.number("retry_after_ms"),
         None if receipt is None else receipt_from_json(receipt),
     )
+
+
+def account_for(namespace: NamespaceId, items: Sequence[bytes], outcome: SubmitOutcome) -> SubmitOutcome:
+    """The outcome with the items' hashes. Raises `MalformedAnswer` unless each is in one receipt or refused."""
+    hashes = tuple(transaction_id(namespace, KIND_OPEN, item) for item in items)
+    refused = {entry.item for entry in outcome.refused}
+    wanted = Counter(hash for place, hash in enumerate(hashes) if place not in refused)
+    found = Counter(item.hash for receipt in outcome.receipts for item in receipt.items)
+    if wanted != found or len(refused) != len(outcome.refused) or not refused <= set(range(len(items))):
+        raise MalformedAnswer("the receipts and refusals do not account for every transaction")
+    return SubmitOutcome(hashes, outcome.receipts, outcome.refused)

@@ -75,6 +75,11 @@ class Transport:
         """How many nodes there are to ask."""
         return len(self._urls)
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The nodes, in the order in which they are asked."""
+        return tuple(self._urls)
+
     def distrust_first(self) -> None:
         """Asks the node that was asked first so far only after all others."""
         self._urls.append(self._urls.pop(0))

@@ -14,7 +14,7 @@ import trio
 from consensus.encoding import decode_whole
 from consensus.errors import DecodeError
 from consensus.genesis import Genesis
-from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Height, ValidatorIndex
+from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Height, Milliseconds, ValidatorIndex
 from consensus.replica.effects import Message
 from consensus.replica.events import PeerConnected
 from consensus.replica.state import received
@@ -23,6 +23,7 @@ from p2p.errors import PeerFault, RequestRefused
 from sequencer.attesting import events as attesting_events
 from sequencer.node.attesting_driver import AttestingDriver
 from sequencer.node.batch_sharing import BatchSharing
+from sequencer.node.clock import wall_ms
 from sequencer.node.consensus_driver import COUNTED, ConsensusDriver
 from sequencer.node.evidence_driver import EvidenceDriver
 from sequencer.node.frames import FrameKind, Hello, RequestKind, decode_tips_request, message_decoders
@@ -58,7 +59,14 @@ class Links:
         self._metrics = metrics
         self._decoders = message_decoders(chain.validator_set.count)
         self.connected: set[ValidatorIndex] = set()
+        began_ms = wall_ms()
+        others = (peer for peer in range(chain.validator_set.count) if peer != index)
+        self._away_since_ms = {ValidatorIndex(peer): began_ms for peer in others}
         self.heard_quorum = trio.Event()  # at some moment validators that make a quorum with us were connected
+
+    def away_since_ms(self, validator: ValidatorIndex) -> Milliseconds | None:
+        """Since when there is no link with a validator, at the earliest since we began; None while there is one."""
+        return self._away_since_ms.get(validator)
 
     def hello(self) -> bytes:
         """Who we are and how far we hold each lane."""
@@ -77,6 +85,7 @@ class Links:
             raise PeerFault("bad_hello", "index or lanes do not fit the genesis")
         validator = ValidatorIndex(peer)
         self.connected.add(validator)
+        self._away_since_ms.pop(validator, None)
         self._metrics.set(table.P2P_PEERS, len(self.connected))
         _log.info("link_opened", peer=peer)
         self._lanes.note_link_opened(validator, found.heads)
@@ -89,6 +98,7 @@ class Links:
     def link_closed(self, peer: int, reason: str) -> None:
         """The protocol sends again when the link is back."""
         self.connected.discard(ValidatorIndex(peer))
+        self._away_since_ms[ValidatorIndex(peer)] = wall_ms()
         self._metrics.set(table.P2P_PEERS, len(self.connected))
         _log.info("link_closed", peer=peer, reason=reason)
         self._lanes.note_link_closed(ValidatorIndex(peer))

@@ -71,7 +71,6 @@ from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
 from storage.home import batches_directory, database_directory
 from storage.safety import SafetyRecordBytes
-from storage.transactions import TransactionStore
 
 LISTEN_MAX_S = 5
 
@@ -294,10 +293,9 @@ class Node:
             chain=chain,
             index=index,
             key=self._validator.node_key,
-            transactions=TransactionStore(stores.database),
-            blocks=stores.blocks,
-            batches=stores.batches,
+            stores=stores,
             progress=self._progress,
+            away_since_ms=links.away_since_ms,
             execution_state=lambda: self._execution.state,
             has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - it is built later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,

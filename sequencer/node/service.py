@@ -38,7 +38,7 @@ from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.namespace_views import NamespaceView
-from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.status import LanePlace, Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
@@ -147,13 +147,13 @@ class NodeService:
         """See `Submissions.submit`."""
         return await self._submissions.submit(namespace, items, client)
 
-    def status(self, hash: Hash) -> TransactionStatus:
+    def status(self, hash: Hash, place: LanePlace | None) -> TransactionStatus:
         """See `TransactionViews.status`."""
-        return self._transactions.status(hash)
+        return self._transactions.status(hash, place)
 
-    async def wait(self, hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
+    async def wait(self, hash: Hash, status: Status, timeout_ms: int, place: LanePlace | None) -> TransactionStatus:
         """See `TransactionViews.wait`."""
-        return await self._transactions.wait(hash, status, timeout_ms)
+        return await self._transactions.wait(hash, status, timeout_ms, place)
 
     async def block(self, which: Height | BlockName) -> BlockView | None:
         """See `ChainViews.block`."""

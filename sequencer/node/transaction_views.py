@@ -1,15 +1,20 @@
 """Where a transaction stands: the index and the progress put together.
 
-Responsible for: statuses and waiting for them, and receipts of what the own lane holds, made again when asked for.
+Responsible for: statuses and waiting for them, all copies of a hash, and receipts of what the own lane holds, made
+again when asked for.
 Refuses to do: know what waits in the mempool: until it is sealed a transaction has no place.
 
 Invariants:
 1. `final` is told when the block is executed here, so that its place is known; that follows the commit within
    milliseconds unless a batch is missing.
 2. A receipt made again names the same position as the first one: it is read from the batch.
+3. What has a place in a lane stays `received` until it is ordered, however long its author is away; it is `refused`
+   only if its lane is closed.
+4. By a receipt's place nothing is called final but the batch that the receipt names.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -29,14 +34,23 @@ from consensus.numbers import (
 from consensus.signing import NodeKey
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
-from sequencer.client.status import L1Place, Status, TransactionStatus
+from sequencer.client.status import L1Place, LanePlace, Status, TransactionPlace, TransactionStatus
 from sequencer.execution.state import ExecutionState
 from sequencer.node.progress import Progress
-from storage.batches import BatchLog
-from storage.blocks import BlockStore
-from storage.transactions import FinalPlace, SealedPlace, TransactionStore
+from sequencer.node.recovery import Stores
+from storage.transactions import POSITIONS_MAX, FinalPlace, SealedPlace, TransactionPlaces, TransactionStore
 
 UNKNOWN_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A place in a lane, as the index or a receipt says."""
+
+    lane: ValidatorIndex
+    seq: Seq
+    namespace: NamespaceId | None = None
+    batch: Digest | None = None  # what a receipt says; the index holds only what is true
 
 
 class TransactionViews:
@@ -48,69 +62,116 @@ class TransactionViews:
         chain: Genesis,
         index: ValidatorIndex,
         key: NodeKey,
-        transactions: TransactionStore,
-        blocks: BlockStore,
-        batches: BatchLog,
+        stores: Stores,
         progress: Progress,
+        away_since_ms: Callable[[ValidatorIndex], Milliseconds | None],
         execution_state: Callable[[], ExecutionState],
         has_expired: Callable[[Hash], bool],
         l1_place: Callable[[Height], L1Place | None],
     ) -> None:
+        """`away_since_ms`: since when there is no link with another validator, None while there is one."""
         self._chain = chain
         self._index = index
         self._key = key
-        self._transactions = transactions
-        self._blocks = blocks
-        self._batches = batches
+        self._transactions = TransactionStore(stores.database)
+        self._blocks = stores.blocks
+        self._batches = stores.batches
         self._progress = progress
+        self._away_since_ms = away_since_ms
         self._execution_state = execution_state
         self._has_expired = has_expired
         self._l1_place = l1_place
 
-    def status(self, tx_hash: Hash) -> TransactionStatus:
+    def status(self, tx_hash: Hash, claimed: LanePlace | None = None) -> TransactionStatus:
         """See `Service.status`."""
-        places = self._transactions.load_places(tx_hash)
-        if places is None:
+        found = self._transactions.load_places(tx_hash)
+        if found is None:
+            if claimed is not None and claimed.lane < self._chain.validator_set.count:
+                return self._sealed(tx_hash, _Sealed(claimed.lane, claimed.seq, batch=claimed.batch), None, ())
             ended = self._has_expired(tx_hash)
             return TransactionStatus(tx_hash, Status.EXPIRED if ended else Status.UNKNOWN)
-        sealed = places.sealed[0] if places.sealed else None
-        receipt = self._receipt_of(tx_hash, sealed) if sealed is not None else None
-        if places.final:
-            return self._final(tx_hash, places.final[0], places.final_count, receipt)
-        if sealed is None:
+        first = found.sealed[0] if found.sealed else None
+        receipt = self._receipt_of(tx_hash, first) if first is not None else None
+        places = self._places(found)
+        if found.final:
+            return self._final(tx_hash, found.final[0], found.final_count, receipt, places)
+        if first is None:
             return TransactionStatus(tx_hash, Status.UNKNOWN)
-        return self._sealed(tx_hash, sealed, receipt)
+        sealed = _Sealed(ValidatorIndex(first.lane), Seq(first.seq), NamespaceId(first.namespace))
+        return self._sealed(tx_hash, sealed, receipt, places)
 
-    def _sealed(self, tx_hash: Hash, place: SealedPlace, receipt: Receipt | None) -> TransactionStatus:
-        """Not in a block as far as the index knows; with no index of final places the cuts tell."""
-        namespace, lane, seq = NamespaceId(place.namespace), place.lane, place.seq
-        if self._is_closed(lane, seq):
-            return TransactionStatus(
-                tx_hash, Status.REFUSED, namespace=namespace, receipt=receipt, reason="lane_closed"
+    def _places(self, found: TransactionPlaces) -> tuple[TransactionPlace, ...]:
+        """The first copies: the final ones, then those of the own lane that are not, as far as the index knows."""
+        places = [
+            TransactionPlace(
+                ValidatorIndex(final.sealed.lane),
+                Seq(final.sealed.seq),
+                final.sealed.index,
+                self._height_of(final),
+                NamespaceIndex(final.namespace_index),
+                final.position,
             )
-        ordered_ms = self._ordered_ms(lane, seq)
-        if self._progress.executed.covers(lane, seq):
-            step = self._progress.executed.first_covering(lane, seq)
-            height = step.height if step is not None else None
-            reached = self._progress.rung(height if height is not None else self._progress.executed.height)
-            return TransactionStatus(
-                tx_hash,
-                reached,
-                namespace=namespace,
-                height=height,
-                section="open",
-                receipt=receipt,
-                ordered_ms=ordered_ms,
-                final_ms=self._progress.final_ms(height) if height is not None else None,
-                attested_ms=self._progress.attested_ms(height) if height is not None else None,
-                l1=self._l1_place(height) if height is not None else None,
-            )
-        reached = Status.ORDERED if self._progress.ordered.covers(lane, seq) else Status.RECEIVED
-        return TransactionStatus(tx_hash, reached, namespace=namespace, receipt=receipt, ordered_ms=ordered_ms)
+            for final in found.final
+        ]
+        known = {final.sealed for final in found.final}
+        places += [
+            TransactionPlace(ValidatorIndex(place.lane), Seq(place.seq), place.index)
+            for place in found.sealed
+            if place not in known
+        ]
+        return tuple(places[:POSITIONS_MAX])
 
-    def _final(self, tx_hash: Hash, place: FinalPlace, count: int, receipt: Receipt | None) -> TransactionStatus:
+    def _height_of(self, place: FinalPlace) -> Height | None:
         encoded = self._blocks.load_namespace_block(place.namespace, place.namespace_index)
-        height = decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
+        return decode_whole(encoded, NamespaceBlock.decode).height if encoded is not None else None
+
+    def _sealed(
+        self, tx_hash: Hash, place: _Sealed, receipt: Receipt | None, places: tuple[TransactionPlace, ...]
+    ) -> TransactionStatus:
+        """Not in a block as far as the index knows; with no index of final places the cuts tell."""
+        lane, seq = place.lane, place.seq
+        held = [batch for batch in self._batches.list_lane(lane, seq, 2) if batch.seq == seq]
+        named = [batch for batch in held if place.batch in (None, batch.digest)]
+        status = TransactionStatus(
+            tx_hash,
+            Status.RECEIVED,
+            namespace=place.namespace,
+            receipt=receipt,
+            places=places,
+            received_ms=Milliseconds(named[0].arrival_ms) if named else None,
+        )
+        if self._is_closed(lane, seq):
+            return replace(status, status=Status.REFUSED, reason="lane_closed")
+        if self._progress.executed.covers(lane, seq):
+            is_sure = place.batch is None or (len(held) == 1 and bool(named))
+            return self._executed(status, lane, seq) if is_sure else TransactionStatus(tx_hash, Status.UNKNOWN)
+        if self._progress.ordered.covers(lane, seq):
+            return replace(status, status=Status.ORDERED, ordered_ms=self._ordered_ms(lane, seq))
+        return replace(status, author_away_since_ms=self._away_since_ms(lane))
+
+    def _executed(self, status: TransactionStatus, lane: ValidatorIndex, seq: Seq) -> TransactionStatus:
+        step = self._progress.executed.first_covering(lane, seq)
+        height = step.height if step is not None else None
+        return replace(
+            status,
+            status=self._progress.rung(height if height is not None else self._progress.executed.height),
+            height=height,
+            section="open",
+            ordered_ms=self._ordered_ms(lane, seq),
+            final_ms=self._progress.final_ms(height) if height is not None else None,
+            attested_ms=self._progress.attested_ms(height) if height is not None else None,
+            l1=self._l1_place(height) if height is not None else None,
+        )
+
+    def _final(
+        self,
+        tx_hash: Hash,
+        place: FinalPlace,
+        count: int,
+        receipt: Receipt | None,
+        places: tuple[TransactionPlace, ...],
+    ) -> TransactionStatus:
+        height = places[0].height
         return TransactionStatus(
             tx_hash,
             self._progress.rung(height) if height is not None else Status.FINAL,
@@ -125,6 +186,7 @@ class TransactionViews:
             final_ms=self._progress.final_ms(height) if height is not None else None,
             attested_ms=self._progress.attested_ms(height) if height is not None else None,
             l1=self._l1_place(height) if height is not None else None,
+            places=places,
         )
 
     def _ordered_ms(self, lane: int, seq: int) -> Milliseconds | None:
@@ -166,17 +228,21 @@ class TransactionViews:
 
     # waiting
 
-    async def wait(self, tx_hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
+    async def wait(
+        self, tx_hash: Hash, status: Status, timeout_ms: int, claimed: LanePlace | None = None
+    ) -> TransactionStatus:
         """See `Service.wait`."""
-        found = self.status(tx_hash)
+        found = self.status(tx_hash, claimed)
         with trio.move_on_after(timeout_ms / 1_000):
             while not (found.has_reached(status) or found.has_ended):
-                await self._until_next(found, tx_hash, status)
+                await self._until_next(found, tx_hash, status, claimed)
                 await trio.lowlevel.checkpoint()  # however fast it climbs, the loop goes on and the deadline holds
-                found = self.status(tx_hash)
-        return found if found.has_reached(status) else self.status(tx_hash)
+                found = self.status(tx_hash, claimed)
+        return found if found.has_reached(status) else self.status(tx_hash, claimed)
 
-    async def _until_next(self, found: TransactionStatus, tx_hash: Hash, status: Status) -> None:
+    async def _until_next(
+        self, found: TransactionStatus, tx_hash: Hash, status: Status, claimed: LanePlace | None
+    ) -> None:
         """Returns when the transaction may have moved towards `status`."""
         if found.height is not None:
             height = Height(found.height)
@@ -189,10 +255,10 @@ class TransactionViews:
             await trio.sleep(UNKNOWN_POLL_S)
             return
         places = self._transactions.load_places(tx_hash)
-        if places is None or not places.sealed:
+        place = places.sealed[0] if places is not None and places.sealed else claimed
+        if place is None or found.status is Status.UNKNOWN:
             await trio.sleep(UNKNOWN_POLL_S)
             return
-        place = places.sealed[0]
         if status is Status.ORDERED:
             await self._progress.until_lane(Status.ORDERED, ValidatorIndex(place.lane), Seq(place.seq))
         elif not self._progress.executed.covers(place.lane, place.seq):

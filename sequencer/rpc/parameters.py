@@ -8,10 +8,10 @@ from binascii import unhexlify
 
 from consensus.evidence.check import OFFENCE_BYTES
 from consensus.limits import RECEIPT_ITEMS_MAX
-from consensus.numbers import Epoch, Hash, Height, NamespaceId, NamespaceIndex
-from sequencer.client.fields import NUMBER_MAX, as_number, namespace_from_json
+from consensus.numbers import Digest, Epoch, Hash, Height, NamespaceId, NamespaceIndex, Seq, ValidatorIndex
+from sequencer.client.fields import NUMBER_MAX, Fields, as_number, namespace_from_json
 from sequencer.client.l1_views import BatchName
-from sequencer.client.status import LADDER, Status
+from sequencer.client.status import LADDER, LanePlace, Status
 from sequencer.client.subscription_items import Kind
 from sequencer.client.views import BlockName
 from sequencer.rpc.errors import RequestRefused
@@ -23,6 +23,8 @@ from sequencer.rpc.options import (
     PAGE_BLOCKS_MAX,
     WAIT_TIMEOUT_DEFAULT_MS,
 )
+
+_LANE_MAX = 2**16 - 1
 
 NUMBER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
 HEX_SCHEMA = {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"}
@@ -121,6 +123,15 @@ def _read_rung(value: object) -> Status:
     raise RequestRefused("malformed", "status is a rung of the ladder: " + ", ".join(LADDER))
 
 
+def _read_place(value: object) -> LanePlace | None:
+    if value is None:
+        return None
+    fields = Fields(value, "place")
+    return LanePlace(
+        ValidatorIndex(fields.number("lane", _LANE_MAX)), Seq(fields.number("seq")), Digest(fields.hash("batch"))
+    )
+
+
 def _count(maximum: int, description: str = "At most this many.", default: int | None = None) -> Parameter:
     """How many entries a page has at most, and the method's bound; by default that bound."""
 
@@ -143,6 +154,22 @@ ITEMS = Parameter(
     _read_items,
 )
 HASH = Parameter("hash", "A transaction's hash.", HASH_SCHEMA, lambda value: read_hash(value, "hash"))
+PLACE = Parameter(
+    "place",
+    "What its receipt says: by it a node that does not know the hash can say where it stands.",
+    {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {"lane": NUMBER_SCHEMA, "seq": NUMBER_SCHEMA, "batch": HASH_SCHEMA},
+                "required": ["lane", "seq", "batch"],
+            },
+            {"type": "null"},
+        ]
+    },
+    _read_place,
+    None,
+)
 RUNG = Parameter(
     "status",
     "The status to wait for.",

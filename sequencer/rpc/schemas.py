@@ -89,6 +89,19 @@ SCHEMAS: dict[str, Schema] = {
             "attested_ms": _maybe(_NUMBER),
             "l1": _maybe(_shape("L1Place")),
             "reason": _maybe(_TEXT),
+            "places": _list(_shape("TransactionPlace")),
+            "received_ms": _maybe(_NUMBER),
+            "author_away_since_ms": _maybe(_NUMBER),
+        }
+    ),
+    "TransactionPlace": _object(
+        {
+            "lane": _NUMBER,
+            "seq": _NUMBER,
+            "index": _NUMBER,
+            "height": _maybe(_NUMBER),
+            "namespace_index": _maybe(_NUMBER),
+            "position": _maybe(_NUMBER),
         }
     ),
     "L1Place": _object({"batch_index": _NUMBER, "transaction": _HASH, "block_number": _NUMBER}),

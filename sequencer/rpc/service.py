@@ -23,7 +23,7 @@ from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.namespace_views import NamespaceView
 from sequencer.client.parts import NamespaceBlockPart
-from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.status import LanePlace, Status, TransactionStatus
 from sequencer.client.submission import SubmitOutcome
 from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import NamespaceProof
@@ -62,11 +62,15 @@ class Service(Protocol):
         """
         ...
 
-    def status(self, hash: Hash) -> TransactionStatus:
-        """What is known of a transaction; `unknown` if nothing."""
+    def status(self, hash: Hash, place: LanePlace | None) -> TransactionStatus:
+        """What is known of a transaction; `unknown` if nothing.
+
+        `place`: what the asker's receipt says; the answer for it, which is the asker's own affair, if the hash is
+        not known.
+        """
         ...
 
-    async def wait(self, hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
+    async def wait(self, hash: Hash, status: Status, timeout_ms: int, place: LanePlace | None) -> TransactionStatus:
         """Returns as soon as `status` is reached or the transaction has ended, else as it is after `timeout_ms`."""
         ...
 

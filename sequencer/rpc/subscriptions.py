@@ -142,7 +142,7 @@ async def _follow_transaction(context: Context, to: Subscription, hash: Hash) ->
     poll_s = UNKNOWN_POLL_S_MIN
     while True:
         async with to.turn() as send:
-            found = context.service.status(hash)
+            found = context.service.status(hash, None)
             if told is None or _has_moved(told, found):
                 told = found
                 await send(msgspec.json.encode(status_to_json(found)).decode())
@@ -152,7 +152,7 @@ async def _follow_transaction(context: Context, to: Subscription, hash: Hash) ->
             await trio.sleep(poll_s)
             poll_s = min(2 * poll_s, UNKNOWN_POLL_S_MAX)
         else:
-            await context.service.wait(hash, LADDER[LADDER.index(found.status) + 1], WAIT_ROUND_MS)
+            await context.service.wait(hash, LADDER[LADDER.index(found.status) + 1], WAIT_ROUND_MS, None)
 
 
 def _has_moved(told: TransactionStatus, found: TransactionStatus) -> bool:

@@ -157,6 +157,7 @@ def check_promises(chains: Chains, ledger: Ledger) -> dict[Hash, Place]:
                 assert key not in found, f"batch {run.seq} of lane {run.lane} is in two blocks of {namespace}"
                 found[key] = (delivered, number)
     places: dict[Hash, Place] = {}
+    parsed: dict[tuple[int, int, NamespaceId], Sequence[bytes]] = {}
     lost: list[str] = []
     for receipt in {id(promise.receipt): promise.receipt for promise in ledger.promises.values()}.values():
         verify_receipt(ledger.chain, receipt)
@@ -169,7 +170,9 @@ def check_promises(chains: Chains, ledger: Ledger) -> dict[Hash, Place]:
         delivered, number = found[key]
         run = delivered.runs[number]
         assert run.batch == receipt.batch, f"another batch stands at {key}"
-        items = parse_segment(run.segment, run.item_count, len(run.segment)) or ()
+        if key not in parsed:
+            parsed[key] = parse_segment(run.segment, run.item_count, len(run.segment)) or ()
+        items = parsed[key]
         assert item.index < len(items)
         assert transaction_id(item.namespace, item.kind, items[item.index]) == item.hash, f"another item at {key}"
         before = sum(earlier.item_count for earlier in delivered.runs[:number])

@@ -6,7 +6,7 @@ Refuses to do: send a payload twice: a transaction that is twice in the chain is
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -85,11 +85,23 @@ class Load:
         self._idle = trio.Event()
         self._numbers = itertools.count()
 
-    def add(self, node: Node, namespace: int, *, items: int = 20, pause_s: float = 0.1, json_every: int = 8) -> None:
-        """One more client of `node`: every `json_every`th request goes through JSON-RPC, the others the fast door."""
+    def add(
+        self,
+        node: Node,
+        namespace: int,
+        *,
+        items: int | Callable[[], int] = 20,
+        pause_s: float = 0.1,
+        json_every: int = 8,
+    ) -> None:
+        """One more client of `node`: every `json_every`th request goes through JSON-RPC, the others the fast door.
+
+        `items` of a request: a number, or drawn for each.
+        """
         self._running += 1
         self._idle = trio.Event()
-        self._nursery.start_soon(self._send, node, NamespaceId(namespace), items, pause_s, json_every)
+        draw = items if callable(items) else lambda: items
+        self._nursery.start_soon(self._send, node, NamespaceId(namespace), draw, pause_s, json_every)
 
     async def stop(self) -> None:
         """No new requests; returns when those under way are answered or have failed."""
@@ -107,13 +119,15 @@ class Load:
         while promised() < wanted:  # noqa: ASYNC110 - the test's own timeout ends it
             await trio.sleep(0.05)
 
-    async def _send(self, node: Node, namespace: NamespaceId, items: int, pause_s: float, json_every: int) -> None:
+    async def _send(
+        self, node: Node, namespace: NamespaceId, draw: Callable[[], int], pause_s: float, json_every: int
+    ) -> None:
         source = payloads(f"client-{next(self._numbers)}", 120)
         async with node.client() as client:
             for number in itertools.count(1):
                 if self._stopped:
                     break
-                request = list(itertools.islice(source, items))
+                request = list(itertools.islice(source, draw()))
                 self.ledger.note_sent(namespace, request)
                 try:
                     self.ledger.note_outcome(await _submit(client, namespace, request, number % json_every == 0))

@@ -33,6 +33,7 @@ class Sums:
     views: int = 0
     blocks: int = 0
     pairs_judged: int = 0
+    receipts: int = 0
     views_of_peace_max: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[int] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Sums:
         self.views += result.views
         self.blocks += result.blocks
         self.pairs_judged += result.pairs_judged
+        self.receipts += result.receipts
         self.views_of_peace_max = max(self.views_of_peace_max, result.views_of_peace)
 
 
@@ -126,8 +128,9 @@ class Campaigner:
         faults = ", ".join(f"{count:,} {kind}" for kind, count in sorted(sums.faults.items()))
         return (
             f"{sums.schedules:,} schedules, {sums.whole:,} of them of whole nodes: {sums.views:,} views, "
-            f"{sums.blocks:,} blocks, {sums.pairs_judged:,} pairs and places of batches judged, at most "
-            f"{sums.views_of_peace_max} views until all was final\nfaults: {faults}\n"
+            f"{sums.blocks:,} blocks, {sums.pairs_judged:,} pairs and places of batches judged, "
+            f"{sums.receipts:,} receipts kept, at most {sums.views_of_peace_max} views until all was final\n"
+            f"faults: {faults}\n"
             f"{len(sums.failed)} failed{': ' + ' '.join(map(str, sums.failed)) if sums.failed else ''}\n"
         )
 

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from consensus.replica.state import ReplicaTiming
+from consensus.vocabulary.receipt import Receipt
 from tests.simulation.adversary import Adversary
 from tests.simulation.attackers.attacker import Attacker, Attackers
 from tests.simulation.attackers.roster import available, draw_habits
@@ -19,9 +20,10 @@ from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Faults
 from tests.simulation.moves import RandomMoves
-from tests.simulation.order_checks import check_fairness, check_inclusion, place_batches
+from tests.simulation.order_checks import Placed, check_fairness, check_inclusion, place_batches
 from tests.simulation.shape import draw_shape
 from tests.simulation.whole.cluster import WholeCluster
+from tests.simulation.whole.receipts import check_receipts
 
 TIMING = ReplicaTiming(
     view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
@@ -57,6 +59,7 @@ class Result:
     views_of_peace: int
     blocks: int
     pairs_judged: int
+    receipts: int
     struck: tuple[str, ...]
     habits: tuple[str, ...]
 
@@ -74,6 +77,7 @@ class Schedule:
         self.duration_ms = options.duration_ms or self.dice.stream("duration").choice(DURATIONS_MS)
         self.cluster: Cluster = self._make_cluster()
         self.trace = hashlib.sha256()
+        self.promised: tuple[Receipt, ...] = ()  # the receipts that had been given when all waits for them to be kept
         members = self.shape.byzantine
         self.adversary = Adversary(self.cluster, *members) if members else None
         self.honest = [node.index for node in self.cluster.honest]
@@ -124,6 +128,7 @@ class Schedule:
             views_of_peace = self._make_peace()
             cluster.check()
             pairs = self._check_order()
+            receipts = check_receipts(cluster, self.promised) if isinstance(cluster, WholeCluster) else 0
         finally:
             if isinstance(cluster, WholeCluster):
                 cluster.close()
@@ -136,6 +141,7 @@ class Schedule:
             views_of_peace,
             len(cluster.blocks),
             pairs,
+            receipts,
             tuple(self.dice.struck),
             tuple(self.attackers.names),
         )
@@ -175,6 +181,7 @@ class Schedule:
         before = self._view()
         if isinstance(cluster, WholeCluster):
             wanted = cluster.await_receipt(last) | cluster.promised()
+            self.promised = tuple(cluster.receipts)
         else:
             wanted = {digest for author in self.honest for digest in cluster.lanes[author]}
         cluster.run_until(lambda: wanted <= cluster.ordered_set, limit_ms=PEACE_LIMIT_MS)
@@ -188,11 +195,19 @@ class Schedule:
 
     def _check_order(self) -> int:
         """Inclusion and fairness; with clocks that jump nothing is promised."""
-        cluster = self.cluster
         if self.faults.clock_jumped:
             return 0
-        offsets = [node.clock_offset_ms for node in cluster.honest]
-        drift_ms = 2 * self.shape.drift * cluster.time_ms
-        delta_ms = max(offsets) - min(offsets) + int(drift_ms) + 2
-        placed = place_batches(cluster.blocks, cluster.arrivals_by_digest(), self.honest, cluster.forked_lanes())
-        return check_fairness(placed, delta_ms) + check_inclusion(placed, cluster.blocks, delta_ms)
+        placed, delta_ms = self.place_batches(), self.delta_ms
+        return check_fairness(placed, delta_ms) + check_inclusion(placed, self.cluster.blocks, delta_ms)
+
+    def place_batches(self) -> list[Placed]:
+        """The committed batches of lanes that nobody forked, with their arrivals."""
+        cluster = self.cluster
+        return place_batches(cluster.blocks, cluster.arrivals_by_digest(), self.honest, cluster.forked_lanes())
+
+    @property
+    def delta_ms(self) -> int:
+        """The largest difference between honest clocks that did not jump."""
+        offsets = [node.clock_offset_ms for node in self.cluster.honest]
+        drift_ms = 2 * self.shape.drift * self.cluster.time_ms
+        return max(offsets) - min(offsets) + int(drift_ms) + 2

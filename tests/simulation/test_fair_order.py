@@ -1,6 +1,8 @@
 """Inclusion and fair order in running clusters, with clocks that differ and batches that arrive when they like.
 
-δ is the largest difference between clocks. All arrivals are read off the validators' own clocks, as stored.
+δ is the largest difference between clocks. All arrivals are read off the validators' own clocks, as stored. Both
+guarantees are shown again beside each attacker that aims at order: the backdating author, the clock liar, and the
+leader that chooses which reports it quotes; and beside all three in one colluding set.
 """
 
 import itertools
@@ -9,7 +11,12 @@ import pytest
 
 from consensus.numbers import Digest
 from consensus.replica.state import ReplicaTiming
+from tests.simulation.attackers.reports import AGE_MS_MAX
 from tests.simulation.cluster import Cluster
+from tests.simulation.order_checks import check_fairness, check_inclusion
+from tests.simulation.schedule import Options, Schedule
+from tests.simulation.test_named_attackers import seeds
+from tests.simulation.whole.cryptography import quick_signatures
 
 TIMING = ReplicaTiming(view_timeout_ms=80, view_timeout_max_ms=200, idle_interval_ms=10)
 SKEW_MS = 6
@@ -70,3 +77,99 @@ def test_what_everybody_had_more_than_delta_before_the_parents_time_is_in_the_bl
                 judged += 1
                 assert height_of[digest] <= block.tip.header.height
     assert judged > 100
+
+
+ATTACKED_MS = 250.0
+FOUR, SEVEN = (1, 1, 1, 1), (1,) * 7
+
+
+def attacked(habits: tuple[str, ...], stakes: tuple[int, ...], *, whole: bool) -> list[Schedule]:
+    """Schedules beside these habits and nothing else that goes wrong; each has checked both guarantees at its end."""
+    found = []
+    with quick_signatures(ecdsa=True):
+        for seed in seeds(stakes, 2):
+            options = Options(whole=whole, duration_ms=ATTACKED_MS, stakes=stakes, habits=habits, only=())
+            found.append(Schedule(seed, options))
+            found[-1].moves = []
+            found[-1].run()
+    return found
+
+
+def judge(schedules: list[Schedule]) -> tuple[int, int]:
+    """Pairs of batches whose order was promised, and (batch, block) whose inclusion was; all are as promised."""
+    pairs = places = 0
+    for schedule in schedules:
+        placed, blocks, delta_ms = schedule.place_batches(), schedule.cluster.blocks, schedule.delta_ms
+        pairs += check_fairness(placed, delta_ms)
+        check_inclusion(placed, blocks, delta_ms)
+        places += sum(
+            batch.last_ms is not None and batch.last_ms + delta_ms < block.tip.justify.body.ts_ms
+            for batch in placed
+            for block in blocks[batch.height - 1 :]
+        )
+    return pairs, places
+
+
+def quoted(schedule: Schedule) -> list:
+    """The liars' reports in committed blocks, each with the honest ones beside it."""
+    liars = schedule.cluster.byzantine
+    return [
+        (report, [other for other in block.tip.reports if other.validator not in liars])
+        for block in schedule.cluster.blocks
+        for report in block.tip.reports
+        if report.validator in liars
+    ]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("stakes", [FOUR, SEVEN])
+def test_fairness_and_inclusion_hold_beside_a_backdating_author(stakes, whole):
+    schedules = attacked(("BackdatingAuthor",), stakes, whole=whole)
+    assert any(
+        age_ms == AGE_MS_MAX
+        for schedule in schedules
+        for report, _ in quoted(schedule)
+        for row in report.lanes
+        for _, age_ms in row.batches
+    )
+    pairs, places = judge(schedules)
+    assert pairs > 30
+    assert places > 30
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("stakes", [FOUR, SEVEN])
+def test_fairness_and_inclusion_hold_beside_a_clock_liar(stakes, whole):
+    schedules = attacked(("ClockLiar",), stakes, whole=whole)
+    assert any(
+        abs(report.sent_ms - other.sent_ms) > schedule.delta_ms + 5
+        for schedule in schedules
+        for report, others in quoted(schedule)
+        for other in others
+    )
+    pairs, places = judge(schedules)
+    assert pairs > 30
+    assert places > 30
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("stakes", [FOUR, SEVEN])
+def test_fairness_and_inclusion_hold_under_a_leader_that_chooses_reports(stakes, whole):
+    schedules = attacked(("ReportChooser",), stakes, whole=whole)
+    led = [
+        block
+        for schedule in schedules
+        for block in schedule.cluster.blocks
+        if schedule.cluster.leader(block.tip.view) in schedule.cluster.byzantine
+    ]
+    assert led
+    pairs, places = judge(schedules)
+    assert pairs > 30
+    assert places > 30
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_fairness_and_inclusion_hold_beside_all_three_in_one_colluding_set(whole):
+    pairs, places = judge(attacked(("BackdatingAuthor", "ClockLiar", "ReportChooser"), SEVEN, whole=whole))
+    assert pairs > 30
+    assert places > 30

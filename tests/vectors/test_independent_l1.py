@@ -3,7 +3,7 @@
 import zlib
 from typing import Any
 
-from tests.vectors.test_independent import PREFIX, Bls, Chain, big, load, merkle, raw, sha
+from tests.vectors.independent import PREFIX, Bls, Chain, big, load, merkle, raw, sha
 
 
 class Bytes:

@@ -7,7 +7,7 @@ in whose part the number falls is next.
 
 from itertools import accumulate
 
-from tests.vectors.test_independent import big, load, raw, sha
+from tests.vectors.independent import big, load, raw, sha
 
 
 def order(stakes: list[int], previous: bytes, index: int) -> list[int]:

@@ -3,13 +3,13 @@
 from consensus.numbers import Hash, NamespaceId
 from consensus.vocabulary.batch import Items
 from sequencer.client.fields import to_hex
-from sequencer.client.status import Status, status_to_json
+from sequencer.client.status import LanePlace, Status, status_to_json
 from sequencer.client.submission import outcome_to_json
 from sequencer.client.wire import receipt_to_json
 from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.method import Method
-from sequencer.rpc.parameters import DATA, HASH, ITEMS, NAMESPACE, RUNG, TIMEOUT_MS
+from sequencer.rpc.parameters import DATA, HASH, ITEMS, NAMESPACE, PLACE, RUNG, TIMEOUT_MS
 
 _SUBMIT_REASONS = (
     "unknown_namespace", "not_accepting", "not_validator", "overloaded", "quota", "client_quota", "full",
@@ -31,15 +31,17 @@ async def send_transactions(context: Context, namespace: NamespaceId, items: lis
     return outcome_to_json(await context.submit("seq_sendTransactions", namespace, Items.of(items)))
 
 
-async def get_transaction_status(context: Context, hash: Hash) -> object:
+async def get_transaction_status(context: Context, hash: Hash, place: LanePlace | None) -> object:
     """The transaction's status now."""
-    return status_to_json(context.service.status(hash))
+    return status_to_json(context.service.status(hash, place))
 
 
-async def wait_for_transaction(context: Context, hash: Hash, status: Status, timeout_ms: int) -> object:
+async def wait_for_transaction(
+    context: Context, hash: Hash, status: Status, timeout_ms: int, place: LanePlace | None
+) -> object:
     """The transaction's status when it has reached `status` or ended, or when the time is over, whichever is first."""
     bounded_ms = min(timeout_ms, context.options.wait_timeout_max_ms)
-    return status_to_json(await context.service.wait(hash, status, bounded_ms))
+    return status_to_json(await context.service.wait(hash, status, bounded_ms, place))
 
 
 METHODS = (
@@ -63,9 +65,12 @@ METHODS = (
     ),
     Method(
         "seq_getTransactionStatus",
-        "Where a transaction stands on the ladder. Its author knows a hash at once, other nodes from `final` on.",
+        "Where a transaction stands on the ladder, and its copies. Its author knows a hash at once, nodes that index "
+        "all from `final` on, and every node by what its receipt says. `places` has the first 16 copies that the node "
+        "knows of, `count` how many are final (1,024: or more). While its author is away a transaction with a receipt "
+        "stays `received`; it is `refused` (`lane_closed`) only if its author has signed two batches of one seq.",
         get_transaction_status,
-        (HASH,),
+        (HASH, PLACE),
         result="Status",
     ),
     Method(
@@ -73,7 +78,7 @@ METHODS = (
         "Waits until a transaction has reached a status, has ended (expired, refused) or the time is over, and answers "
         "its status then. Compare `status` with what was asked for.",
         wait_for_transaction,
-        (HASH, RUNG, TIMEOUT_MS),
+        (HASH, RUNG, TIMEOUT_MS, PLACE),
         result="Status",
         reasons=("overloaded",),
         waits=True,

@@ -193,6 +193,20 @@ def test_send_prints_the_hash(capsys, tmp_path):
     ]
 
 
+def test_send_through_several_nodes(capsys):
+    with (
+        node({"seq_sendTransaction": received}) as (url, asked),
+        node({"seq_sendTransaction": received}) as (more, other),
+    ):
+        command = ["tx", "send", "1001", "0x00", "--url", url, "--also", more]
+        answer = json.loads(run(capsys, *command, "--json").out)
+        assert answer["receipts"] == [answer["receipt"]]  # both speak for one validator
+        assert asked == other
+        shown = run(capsys, *command, "--also", "http://127.0.0.1:9")
+        assert "a node has not taken it" in shown.err
+    assert "http://" in run(capsys, "tx", "send", "1001", "0x00", "--url", url, "--also", "nowhere", code=2).err
+
+
 def test_send_and_wait(capsys):
     answers = {
         "seq_sendTransaction": received,

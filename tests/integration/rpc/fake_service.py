@@ -29,7 +29,7 @@ from sequencer.client.chain_view import CheckpointView
 from sequencer.client.evidence_views import EvidenceView
 from sequencer.client.l1_views import BatchName, L1BatchView
 from sequencer.client.namespace_views import NamespaceLoad, NamespaceView
-from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.status import LanePlace, Status, TransactionStatus
 from sequencer.client.submission import Refused, SubmitOutcome, refused_item
 from sequencer.client.views import BlockName, BlockView, HealthCheck, PeerView, SyncStatus
 from sequencer.client.wire import DeliveredBlock, DeliveredRun, NamespaceProof
@@ -130,16 +130,18 @@ class FakeService:
         )
         return receipt.sign(self.chain, self.committee.node_keys[0])
 
-    def status(self, hash: Hash) -> TransactionStatus:
+    def status(self, hash: Hash, place: LanePlace | None = None) -> TransactionStatus:
         if self.failure is not None:
             raise self.failure
         return self.statuses.get(hash, TransactionStatus(hash, Status.UNKNOWN))
 
-    async def wait(self, hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
-        found = self.status(hash)
+    async def wait(
+        self, hash: Hash, status: Status, timeout_ms: int, place: LanePlace | None = None
+    ) -> TransactionStatus:
+        found = self.status(hash, place)
         if not (found.has_reached(status) or found.has_ended):
             await trio.sleep(timeout_ms / 1000)
-        return self.status(hash)
+        return self.status(hash, place)
 
     async def block(self, which: Height | BlockName) -> BlockView | None:
         return self.blocks.get(which)

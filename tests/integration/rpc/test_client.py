@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import trio
 
-from consensus.numbers import GENESIS_EPOCH, Hash, Height, NamespaceId
+from consensus.numbers import GENESIS_EPOCH, Hash, Height, Milliseconds, NamespaceId
 from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from sequencer.client.client import SequencerClient
 from sequencer.client.errors import (
@@ -18,7 +18,7 @@ from sequencer.client.errors import (
     StatusNotReached,
     UnprovedAnswer,
 )
-from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.status import LanePlace, Status, TransactionStatus
 from sequencer.client.submission import encode_outcome
 from sequencer.rpc.listening import Server, serve_application
 from sequencer.rpc.options import RpcOptions
@@ -91,6 +91,28 @@ class TestMethods:
             await client.send(FIRST, b"one")
         assert refused.value.first_receipt == receipt
 
+    async def test_a_receipt_is_shown_to_a_node_that_does_not_know_the_hash(self, client, service, monkeypatch):
+        receipt = await client.send(FIRST, b"one")
+        shown = []
+
+        def status(hash: Hash, place: LanePlace | None) -> TransactionStatus:
+            shown.append(place)
+            return TransactionStatus(hash, Status.RECEIVED, author_away_since_ms=Milliseconds(7))
+
+        monkeypatch.setattr(service, "status", status)
+        found = await client.status(receipt.items[0].hash, receipt)
+        assert found.author_away_since_ms == 7
+        assert (await client.wait(receipt.items[0].hash, Status.RECEIVED, receipt=receipt)).status is Status.RECEIVED
+        assert set(shown) == {LanePlace(receipt.lane, receipt.seq, receipt.batch)}
+
+    async def test_copies_need_a_node_each(self, client):
+        with pytest.raises(ValueError, match="as many nodes"):
+            await client.send_copies(FIRST, b"one", 2)
+        (receipt,) = (await client.send_copies(FIRST, b"one", 1)).receipts
+        assert (await client.send_copies(FIRST, b"one", 1)).receipts == (receipt,)  # known: the first one again
+        with pytest.raises(RequestRefused, match="empty"):
+            await client.send_copies(FIRST, b"", 1)
+
     async def test_status_and_waiting(self, client, service):
         receipt = await client.send(FIRST, b"one")
         hash = receipt.items[0].hash
@@ -106,7 +128,7 @@ class TestMethods:
         monkeypatch.setattr("sequencer.client.client._WAIT_ROUND_S", 0.01)
         rounds = []
 
-        async def wait(hash: Hash, _status: Status, _timeout_ms: int) -> TransactionStatus:
+        async def wait(hash: Hash, _status: Status, _timeout_ms: int, _place: object) -> TransactionStatus:
             rounds.append(hash)
             return TransactionStatus(hash, Status.FINAL if len(rounds) == 3 else Status.UNKNOWN)
 

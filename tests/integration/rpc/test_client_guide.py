@@ -40,7 +40,7 @@ def run_example(server, tmp_path, monkeypatch):
 async def test_sending_and_waiting(run_example, service, capsys):
     hello = transaction_id(FIRST, KIND_OPEN, b"hello")
 
-    async def wait(hash, status, timeout_ms):
+    async def wait(hash, status, timeout_ms, place):
         assert (hash, status) == (hello, Status.FINAL)
         return TransactionStatus(hash, Status.FINAL, namespace_index=NamespaceIndex(7), position=2)
 

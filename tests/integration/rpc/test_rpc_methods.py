@@ -64,7 +64,8 @@ async def test_a_status_and_waiting_for_it(call, service):
 async def test_a_wait_is_no_longer_than_the_node_allows(call, service, options, monkeypatch):
     asked = []
 
-    async def wait(hash: Hash, status: Status, timeout_ms: int) -> TransactionStatus:
+    async def wait(hash: Hash, status: Status, timeout_ms: int, place: object) -> TransactionStatus:
+        assert place is None
         asked.append((status, timeout_ms))
         return TransactionStatus(hash, Status.UNKNOWN)
 
@@ -77,7 +78,7 @@ async def test_a_wait_is_no_longer_than_the_node_allows(call, service, options, 
 async def test_a_client_that_leaves_is_no_longer_waited_for(server, service, metrics):
     cancelled = trio.Event()
 
-    async def wait(_hash: Hash, _status: Status, _timeout_ms: int) -> TransactionStatus:
+    async def wait(_hash: Hash, _status: Status, _timeout_ms: int, _place: object) -> TransactionStatus:
         service.submitting.set()
         try:
             await trio.sleep_forever()

@@ -55,7 +55,11 @@ class AnchorForger(_Reporter):
 
 
 class BackdatingAuthor(_Reporter):
-    """Claims to hold its own batches since long ago, and those of others since a moment ago."""
+    """Authors batches; claims to hold them since long ago, and those of others since a moment ago."""
+
+    def on_tick(self, view: int) -> None:
+        if self.random.random() < 0.2 and self.cluster.nodes[self.member].alive:
+            self.cluster.batch(self.member)
 
     def change(self, report: LaneReport) -> LaneReport:
         rows = [

@@ -14,6 +14,7 @@ from consensus.numbers import (
     Milliseconds,
     NamespaceId,
     NamespaceIndex,
+    Seq,
     Stake,
     ValidatorIndex,
     View,
@@ -28,7 +29,15 @@ from sequencer.client.namespace_views import (
     namespace_view_from_json,
     namespace_view_to_json,
 )
-from sequencer.client.status import LADDER, L1Place, Status, TransactionStatus, status_from_json, status_to_json
+from sequencer.client.status import (
+    LADDER,
+    L1Place,
+    Status,
+    TransactionPlace,
+    TransactionStatus,
+    status_from_json,
+    status_to_json,
+)
 from sequencer.client.views import (
     CatchUp,
     L1Progress,
@@ -60,6 +69,12 @@ FULL_STATUS = TransactionStatus(
     Milliseconds(2),
     Milliseconds(3),
     None,
+    places=(
+        TransactionPlace(ValidatorIndex(1), Seq(4), 5, Height(9), NamespaceIndex(3), 17),
+        TransactionPlace(ValidatorIndex(2), Seq(6), 0),
+    ),
+    received_ms=Milliseconds(4),
+    author_away_since_ms=Milliseconds(5),
 )
 
 

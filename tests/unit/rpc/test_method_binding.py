@@ -24,11 +24,11 @@ WAIT = METHODS["seq_waitForTransaction"]
     ],
 )
 def test_by_name_and_by_position_bind_the_same(params):
-    assert WAIT.bind(params) == [HASH, Status.ATTESTED, 5]
+    assert WAIT.bind(params) == [HASH, Status.ATTESTED, 5, None]
 
 
 def test_what_is_left_out_has_its_default():
-    assert WAIT.bind([HASH_HEX]) == WAIT.bind({"hash": HASH_HEX}) == [HASH, Status.FINAL, 10_000]
+    assert WAIT.bind([HASH_HEX]) == WAIT.bind({"hash": HASH_HEX}) == [HASH, Status.FINAL, 10_000, None]
     assert METHODS["seq_listPeers"].bind(None) == METHODS["seq_listPeers"].bind([]) == []
     assert METHODS["seq_getAttestation"].bind({}) == ["attested"]
 
@@ -39,7 +39,9 @@ def test_what_is_left_out_has_its_default():
         ([], "hash is missing"),
         (None, "hash is missing"),
         ({"status": "final"}, "hash is missing"),
-        ([HASH_HEX, "final", 1, 2], "3 parameters, not 4"),
+        ([HASH_HEX, "final", 1, 2], "place is an object"),
+        ([HASH_HEX, "final", 1, None, 2], "4 parameters, not 5"),
+        ([HASH_HEX, "final", 1, {"lane": 1, "seq": 2}], "place.batch is missing"),
         ({"hash": HASH_HEX, "height": 1}, "no parameter 'height'"),
         ([None], "hash is a 0x hex string"),
         ([HASH_HEX, None], "status is a rung"),
