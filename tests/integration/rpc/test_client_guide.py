@@ -76,7 +76,7 @@ async def test_the_bodies_that_curl_sends(http, service):
 
 
 async def test_subscribing(run_example, service, capsys):
-    async def climb(hash, status, timeout_ms):
+    async def climb(hash, status, timeout_ms, place):
         service.statuses[hash] = TransactionStatus(hash, status)
         return service.statuses[hash]
 

@@ -258,7 +258,7 @@ class TestDoor:
         async def fail_later(*_arguments):
             raise BrokenInvariant("a fault of the disk")
 
-        def fail(_hash):
+        def fail(*_):
             raise BrokenInvariant("a fault of the disk")
 
         monkeypatch.setattr(service, place, fail if place == "status" else fail_later)

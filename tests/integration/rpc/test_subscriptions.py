@@ -201,7 +201,7 @@ class TestTransactions:
         moved = [trio.Event() for _ in range(3)]
         rungs = [Status.RECEIVED, Status.ORDERED, Status.FINAL, Status.SETTLED]
 
-        async def wait(hash, status, timeout_ms):
+        async def wait(hash, status, timeout_ms, place):
             assert status is rungs[rungs.index(service.status(hash).status) + 1] or status is Status.ATTESTED
             await moved[rungs.index(service.status(hash).status)].wait()
             return service.status(hash)
@@ -330,7 +330,7 @@ class TestBounds:
         assert service.listener._heads_count == 0
 
     async def test_an_unexpected_fault_ends_one_subscription(self, socket, service, monkeypatch):
-        def fail(_hash):
+        def fail(*_):
             raise RuntimeError("a fault")
 
         monkeypatch.setattr(service, "status", fail)
