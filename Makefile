@@ -1,5 +1,6 @@
 # Everything runs from .venv, which is made from requirements.lock; a stamp file makes the second run instant.
 #   PYTHON=/path/to/python3.12   use this interpreter      VENV=.venv-312   keep the environment elsewhere
+#   JOBS=N                       test files side by side; one for each core by default, 0 for one after the other
 #   ARGS="…"                     handed on to the command behind devnet, test, bench, e2e, receipts, mutants and simulate
 
 SHELL := /bin/bash
@@ -9,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 ARGS ?=
+JOBS ?= logical
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 SOURCES := consensus p2p storage sequencer tests
@@ -76,7 +78,7 @@ devnet: $(STAMP) ## run a development network in the foreground, its home in .de
 
 .PHONY: test
 test: $(STAMP) ## run the default test suite: everything not marked slow or docker
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## run the tests marked slow
