@@ -33,7 +33,7 @@ class NodeSection(Section):
     """The node as a whole. Which validator it is follows from its node key and the genesis."""
 
     tx_index: Literal["own", "all", "none"] = Field(
-        default="own", description="which transactions can be found by hash before they are final: own, all or none"
+        default="own", description="which transactions can be found by hash: own, all (once they are final) or none"
     )
     development_network: bool = Field(
         default=False, description="this network carries nothing of value; allows what would be dangerous elsewhere"

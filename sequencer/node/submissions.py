@@ -158,12 +158,13 @@ class Submissions:
 
     async def _refusals(self, submission: Submission, hashes: Sequence[Hash]) -> list[Refused]:
         """What was not admitted; of what is known already the first KNOWN_RECEIPTS_MAX with their first receipts."""
-        known = [hashes[entry.number] for entry in submission.refused if entry.reason is Refusal.KNOWN]
-        first = {}
+        known = [entry.number for entry in submission.refused if entry.reason is Refusal.KNOWN][:KNOWN_RECEIPTS_MAX]
+        receipts: dict[int, Receipt | None] = {}
         if known:
-            first = await trio.to_thread.run_sync(self._first_receipts, known[:KNOWN_RECEIPTS_MAX])
+            first = await trio.to_thread.run_sync(self._first_receipts, list({hashes[number] for number in known}))
+            receipts = {number: first.get(hashes[number]) for number in known}
         return [
-            refused_item(entry.number, entry.reason.value, entry.retry_after_ms, first.get(hashes[entry.number]))
+            refused_item(entry.number, entry.reason.value, entry.retry_after_ms, receipts.get(entry.number))
             for entry in submission.refused
         ]
 

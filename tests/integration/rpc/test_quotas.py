@@ -1,6 +1,6 @@
 """Quotas through real HTTP, with the node's own front door behind it; only the lane is a stand-in, and the clock."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,8 +13,9 @@ import trio
 from consensus.clock import Now
 from consensus.genesis import Genesis
 from consensus.namespace_terms import NamespaceTerms
-from consensus.numbers import Digest, Milliseconds, Seq, ValidatorIndex
-from consensus.vocabulary.batch import Batch, Items, frame_items
+from consensus.numbers import GENESIS_EPOCH, Digest, Hash, Milliseconds, Seq, ValidatorIndex
+from consensus.vocabulary.batch import KIND_OPEN, Batch, Items, frame_items
+from consensus.vocabulary.receipt import Receipt, ReceiptItem
 from sequencer.client.client import SequencerClient
 from sequencer.client.errors import RequestRefused
 from sequencer.client.namespace_views import NamespaceView
@@ -22,7 +23,7 @@ from sequencer.client.submission import SubmitOutcome
 from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.seal import OwnLane
 from sequencer.node.failpoints import Failpoints
-from sequencer.node.submissions import Submissions
+from sequencer.node.submissions import KNOWN_RECEIPTS_MAX, Submissions
 from sequencer.rpc.listening import Server
 from sequencer.rpc.options import RpcOptions
 from sequencer.rpc.server import serve
@@ -59,18 +60,25 @@ class FrontDoor(FakeService):
     def __init__(self, committee: Committee, chain: Genesis, bounds: MempoolBounds, metrics: Metrics) -> None:
         super().__init__(committee)
         self.chain = chain
-        self.lane = Lane()
+        self.lane, self._key = Lane(), committee.node_keys[0]
         self.submissions = Submissions(
             chain=chain,
             index=ValidatorIndex(0),
             key=committee.node_keys[0],
             bounds=bounds,
             lanes=self.lane,  # type: ignore[arg-type]
-            first_receipts=lambda hashes: {},
+            first_receipts=self.first_receipts,
             metrics=metrics,
             failpoints=Failpoints(()),
         )
         self.submissions.is_accepting = True
+
+    def first_receipts(self, hashes: Sequence[Hash]) -> dict[Hash, Receipt]:
+        """One made-up receipt for all."""
+        item = ReceiptItem(FIRST, KIND_OPEN, Hash(bytes(32)), 0)
+        place = (self.chain.chain_id, GENESIS_EPOCH, ValidatorIndex(0), Seq(1), Digest(bytes(32)))
+        receipt = Receipt(*place, Milliseconds(1), (item,)).sign(self.chain, self._key)
+        return dict.fromkeys(hashes, receipt)
 
     async def submit(self, namespace: Any, items: Items, client: str = "") -> SubmitOutcome:
         return await self.submissions.submit(namespace, items, client)
@@ -170,3 +178,17 @@ async def test_the_list_of_namespaces_tells_what_happened(committee, metrics, cl
     assert (first.load.quota_used_permille, first.load.sealed_share_permille) == (750, 1_000)
     assert second.load is not None
     assert (second.load.sealed_share_permille, second.load.refused) == (0, {})
+
+
+async def test_a_request_that_repeats_one_transaction_is_not_answered_with_a_receipt_for_each(
+    committee, metrics, clock
+) -> None:
+    async with (
+        running(committee, metrics, MempoolBounds(batch_delay_min_ms=0)) as (door, url),
+        SequencerClient(url) as client,
+    ):
+        outcome = await client.send_many(FIRST, [b"the same"] * (2 * KNOWN_RECEIPTS_MAX))
+        assert len(door.lane.batches) == 1
+        assert {entry.reason for entry in outcome.refused} == {"known"}
+        assert len(outcome.refused) == 2 * KNOWN_RECEIPTS_MAX - 1
+        assert sum(entry.first_receipt is not None for entry in outcome.refused) == KNOWN_RECEIPTS_MAX
