@@ -15,12 +15,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tests.simulation.schedule_outcome import Outcome, replay_command, run_schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 20
+CHUNKS_AHEAD = 32  # of each process
 CHECKED = ("consensus", "storage", "sequencer/lanes", "sequencer/execution", "sequencer/attesting", "sequencer/mempool")
 
 
@@ -92,11 +94,15 @@ class Campaigner:
         self._before = self._sums.schedules
         context = multiprocessing.get_context("spawn")
         with context.Pool(self._jobs, maxtasksperchild=100) as pool:
-            for outcomes in pool.imap(_run_chunk, self._chunks()):
-                for outcome in outcomes:
-                    self._take(outcome)
-                self._show_progress()
-                self._save()
+            chunks = self._chunks()
+            while window := list(islice(chunks, CHUNKS_AHEAD * self._jobs)):  # a pool takes all that it is given
+                for outcomes in pool.imap(_run_chunk, window):
+                    for outcome in outcomes:
+                        self._take(outcome)
+                    self._show_progress()
+                    self._save()
+                    if self._is_over():
+                        break
         sys.stderr.write("\n")
         sys.stdout.write(self._summary())
         return 1 if self._sums.failed else 0
@@ -104,9 +110,12 @@ class Campaigner:
     def _chunks(self) -> Iterator[list[int]]:
         end = self._next + self._count
         for start in range(self._next, end, CHUNK):
-            if self._seconds is not None and time.monotonic() - self._started > self._seconds:
+            if self._is_over():
                 return
             yield list(range(start, min(start + CHUNK, end)))
+
+    def _is_over(self) -> bool:
+        return self._seconds is not None and time.monotonic() - self._started > self._seconds
 
     def _take(self, outcome: Outcome) -> None:
         self._sums.add(outcome)
