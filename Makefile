@@ -78,7 +78,7 @@ devnet: $(STAMP) ## run a development network in the foreground, its home in .de
 
 .PHONY: test
 test: $(STAMP) ## run the default test suite: everything not marked slow or docker
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## run the tests marked slow
