@@ -40,7 +40,7 @@ from storage.safety import SafetyRecordBytes
 from storage.transactions import TransactionStore
 
 SPACING_S = 10.0  # between two that are kept
-STATES_MAX = 256  # attested states that wait for their certificate
+STATES_MAX = 64  # attested states that wait for their certificate, of up to 1.6 MB each with 65,536 namespaces
 CERTIFICATES_MAX = 16  # of the newest certified heights, of which some were not committed alone
 
 _log = structlog.get_logger("node")
@@ -181,6 +181,19 @@ def start_from(
     stores.database.write(_puts(checkpoint), sync=True)
     _log.info("started_from_checkpoint", height=height, block_id=checkpoint.tip.id, executed_before=executed)
     return True
+
+
+def start_from_file(
+    chain: Genesis, index: ValidatorIndex, stores: Stores, loaded: SafetyRecordBytes | None, path: Path
+) -> bool:
+    """The same from a file. A file that is gone is no reason to stop where it has been used, or was not needed.
+
+    Raises `ConfigError` for one that is there and proves nothing, and for one that is missing while the home is empty.
+    """
+    if load_execution(chain, stores).height > GENESIS_HEIGHT and not path.exists():
+        _log.warning("checkpoint_file_missing", path=str(path), detail="not needed any more: this home has blocks")
+        return False
+    return start_from(chain, index, stores, loaded, read_checkpoint_file(path, chain))
 
 
 def _require_known(

@@ -17,7 +17,7 @@ import trio
 
 from consensus.errors import BrokenInvariant, KeyUsedElsewhere
 from p2p.errors import PortInUse
-from sequencer.node.checkpoints import read_checkpoint_file, start_from
+from sequencer.node.checkpoints import start_from_file
 from sequencer.node.config import NodeConfig
 from sequencer.node.errors import OtherL1
 from sequencer.node.failpoints import Failpoints
@@ -52,8 +52,8 @@ def run_node(config: NodeConfig) -> int:
         try:
             loaded = guard_key(config, validator.genesis, stores, validator.node_key.public_key)
             if config.storage.checkpoint:
-                checkpoint = read_checkpoint_file(config.home / config.storage.checkpoint, validator.genesis)
-                start_from(validator.genesis, validator.index, stores, loaded, checkpoint)
+                path = config.home / config.storage.checkpoint
+                start_from_file(validator.genesis, validator.index, stores, loaded, path)
             trio.run(Node(config, validator, stores, loaded, failpoints).run)
         finally:
             stores.close()

@@ -12,7 +12,7 @@ from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from sequencer.execution.execute import Execution
 from sequencer.node import checkpoints
-from sequencer.node.checkpoints import Checkpoints, load_newest, read_checkpoint_file, start_from
+from sequencer.node.checkpoints import Checkpoints, load_newest, read_checkpoint_file, start_from, start_from_file
 from sequencer.node.errors import ConfigError
 from sequencer.node.recovery import Stores, first_record, load_execution, recover_replica, stored_above
 from storage.batches import BatchLog
@@ -209,3 +209,17 @@ async def test_the_newest_is_put_together_once_however_many_ask(stores, monkeypa
     assert found is not None
     assert found.data == GOOD.encode()
     assert len(made) == 1
+
+
+def test_the_file_may_go_once_it_was_used(stores, tmp_path):
+    """It is used once; an operator who tidies up must not find a validator that refuses to start."""
+    path = tmp_path / "checkpoint"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        start_from_file(CHAIN, ME, stores, None, path)
+    path.write_bytes(GOOD.encode())
+    assert start_from_file(CHAIN, ME, stores, None, path)
+    path.unlink()
+    assert not start_from_file(CHAIN, ME, stores, None, path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ConfigError, match="no checkpoint of this chain"):
+        start_from_file(CHAIN, ME, stores, None, path)
