@@ -4,7 +4,7 @@ Responsible for: warm-up, load, looks, and the summary of all three.
 Refuses to do: know why it measures.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
@@ -34,11 +34,13 @@ class Load:
     items: int = 256
     size: int = 512
     follow_every: int = 1
+    namespaces: Sequence[int] = ()  # none: all
 
     def plan(self, network: Running) -> LoadPlan:
-        """To every validator that runs, in every namespace."""
-        fitting = replace(self, items=items_that_fit(self.items, self.size))
-        return LoadPlan(network.urls, network.namespaces, **asdict(fitting))
+        """To every validator that runs."""
+        fitting = asdict(replace(self, items=items_that_fit(self.items, self.size)))
+        namespaces = fitting.pop("namespaces") or network.namespaces
+        return LoadPlan(network.urls, namespaces, **fitting)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from consensus.namespace_terms import NamespaceTerms
 from tests.e2e.namespaces import Hosts, reason_to_skip
 from tests.e2e.network import COMMAND, Network, Node
 from tests.e2e.packet_switch import Line
@@ -35,6 +36,7 @@ class Shape:
     on_hosts: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     commands: Mapping[int, Sequence[str]] = field(default_factory=dict)  # in place of `sequencer`, by validator
+    terms: Mapping[int, NamespaceTerms] = field(default_factory=dict)  # of namespaces, where not the defaults
     liars: int = 0  # the last so many equivocate as leaders and vote twice; nothing is sent to them
 
     @property
@@ -122,6 +124,7 @@ def make(shape: Shape, directory: Path, hosts: Hosts | None) -> Network:
         shape.validators,
         settings=shape.all_settings(),
         namespaces=[(FIRST_NAMESPACE + place, f"rollup-{place}") for place in range(shape.namespaces)],
+        terms=shape.terms,
         hosts=() if hosts is None else hosts.addresses,
     )
     for node in network.nodes:

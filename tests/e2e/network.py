@@ -21,6 +21,7 @@ from typing import Any
 import trio
 
 from consensus.genesis import Genesis
+from consensus.namespace_terms import NamespaceTerms
 from sequencer.cli.homes import DEVNET_ANCHOR_STEP, NetworkPlan, make_network, validator_home
 from sequencer.client.client import SequencerClient
 from sequencer.client.errors import ClientError
@@ -190,6 +191,7 @@ class Network:
         *,
         settings: Mapping[str, Any] | None = None,
         namespaces: Sequence[tuple[int, str]] = NAMESPACES,
+        terms: Mapping[int, NamespaceTerms] | None = None,
         l1_chain_id: int = 0,
         hosts: Sequence[str] = (),
     ) -> None:
@@ -214,7 +216,9 @@ class Network:
                 "p2p.peers": [peer for peer in peers if peer["index"] != index],
             }
             of_all.append({**own, **(settings or {})})
-        make_network(directory, NetworkPlan("e2e", namespaces, of_all, DEVNET_ANCHOR_STEP, l1_chain_id))
+        make_network(
+            directory, NetworkPlan("e2e", namespaces, of_all, DEVNET_ANCHOR_STEP, l1_chain_id, terms=terms or {})
+        )
         self.chain = load_genesis(validator_home(directory, 0) / "config" / "genesis.toml")
         self.nodes = [
             Node(index, validator_home(directory, index), self.chain, hosts[index], ports[index])

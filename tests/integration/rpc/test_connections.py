@@ -17,6 +17,7 @@ from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from storage.errors import StorageFault
 from tests.integration.rpc.conftest import running
+from tests.integration.rpc.streams import read_all
 
 PATH = b"/v1/namespaces/1001/transactions"
 SEND = {"jsonrpc": "2.0", "id": 1, "method": "seq_sendTransaction", "params": [1001, "0x01"]}
@@ -24,17 +25,6 @@ SEND = {"jsonrpc": "2.0", "id": 1, "method": "seq_sendTransaction", "params": [1
 
 async def connect(server: Server) -> trio.SocketStream:
     return await trio.open_tcp_stream(server.host, server.port)
-
-
-async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
-    """Everything until the server closes."""
-    parts = []
-    try:
-        async for part in stream:
-            parts.append(part)
-    except trio.BrokenResourceError:
-        pass
-    return b"".join(parts)
 
 
 async def ask(server: Server, data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from sequencer.telemetry.metrics import Metrics
 from tests.committee import FIRST
 from tests.integration.rpc.conftest import running
 from tests.integration.rpc.fake_service import FakeService, block_view
+from tests.integration.rpc.streams import read_all
 from tests.integration.rpc.web_sockets import GrowingChain, Subscriber, subscriber, until
 
 MIB = 1024 * 1024
@@ -67,16 +68,6 @@ def text_frame(text: bytes, length: int | None = None) -> bytes:
 def subscribe_frame(kind: str, **wanted: object) -> bytes:
     call = {"jsonrpc": "2.0", "id": 1, "method": "seq_subscribe", "params": [kind, wanted]}
     return text_frame(msgspec.json.encode(call))
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    parts = []
-    try:
-        async for part in stream:
-            parts.append(part)
-    except trio.BrokenResourceError:
-        pass
-    return b"".join(parts)
 
 
 async def fill(chain: GrowingChain, count: int, size: int = 60_000) -> None:
