@@ -56,7 +56,7 @@ class ChainViews:
     ) -> None:
         """`heads`: the newest block of every namespace, as executed; asked in threads, too.
 
-        `unsaved_tip`: the tip of a height that is committed, so no longer in the tree, and perhaps not on disk yet.
+        `unsaved_tip`: the tip of a height that is committed, so no longer in the tree, and not on disk yet.
         """
         self._chain = chain
         self._replica = replica

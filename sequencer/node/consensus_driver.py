@@ -264,6 +264,10 @@ class ConsensusDriver:
         self._pages.note_committed(block.tip for block in commit.blocks)
         self._outbox.post(lambda: self._listener.committed(commit))
 
+    def unsaved_tip(self, height: Height) -> Tip | None:
+        """The tip of a height whose commit is not on disk yet."""
+        return self._pages.unsaved_tip(height)
+
     def note_saved(self, commit: Commit) -> None:
         """A commit is on disk."""
         self._pages.note_saved(block.tip for block in commit.blocks)

@@ -130,11 +130,6 @@ class ExecutionDriver:
         self._saved_height = max(self._saved_height, committed_height)
         self._arrived.set()
 
-    def waiting_tip(self, height: Height) -> Tip | None:
-        """The tip of a height that is committed and not executed, if it is in memory."""
-        ordered = self._waiting.get(height)
-        return ordered.tip if ordered is not None else None
-
     async def run(self) -> None:
         """Executes for ever. Raises `StorageFault` or `BrokenInvariant`."""
         while True:

@@ -329,7 +329,7 @@ class Node:
                 source=self._source,
                 progress=self._progress,
                 heads=lambda: self._execution.state.namespaces,
-                unsaved_tip=self._execution.waiting_tip,
+                unsaved_tip=self._consensus.unsaved_tip,
             ),
             submissions=self._submissions,
             execution=self._execution,

@@ -44,6 +44,10 @@ class TipPages:
         for tip in tips:
             self._unsaved.pop(tip.id, None)
 
+    def unsaved_tip(self, height: Height) -> Tip | None:
+        """That of a height, of those which are noted as committed and not as saved."""
+        return next((tip for tip in self._unsaved.values() if tip.header.height == height), None)
+
     async def serve(self, peer: ValidatorIndex, wanted: BlockId, floor_height: Height) -> bytes:
         """The answer to a request: the wanted tip and its parents above `floor_height`; empty if it is not known."""
         async with self._turns.setdefault(peer, trio.Lock()):

@@ -87,7 +87,9 @@ async def test_a_committed_tip_is_served_until_it_is_saved_and_then_from_the_sto
     pages.note_committed(TIPS[4:5])
     assert ids(await pages.serve(PEER, TIPS[5].id, Height(2))) == [tip.id for tip in reversed(TIPS[2:])]
     assert ids(await pages.serve(PEER, TIPS[4].id, Height(4))) == [TIPS[4].id]
+    assert pages.unsaved_tip(TIPS[4].header.height) is TIPS[4]
     pages.note_saved(TIPS[4:5])
+    assert pages.unsaved_tip(TIPS[4].header.height) is None
     assert ids(await pages.serve(PEER, TIPS[4].id, GENESIS_HEIGHT)) == []
 
 
