@@ -24,7 +24,8 @@ def list_namespaces(home: HomeOption, url: UrlOption = None, as_json: JsonOption
     """List the namespaces: newest block, and what goes on in each at the node that is asked.
 
     WAITING is bytes in the queue, ADMITTED and SEALED are transactions per second of late, QUOTA how much of the
-    namespace's quota that is, SHARE its part of the node's batches (and the least by the genesis). --json has more.
+    namespace's quota that is, SHARE its part of the node's batches (in brackets the least, if the genesis grants one).
+    --json has more.
     """
     from sequencer.cli.connection import ask, find_node
     from sequencer.client.namespace_views import namespace_view_to_json
@@ -41,6 +42,7 @@ def _line(view: "NamespaceView") -> list[object]:
     block, load = [view.id, view.name, view.index, view.height], view.load
     if load is None:
         return [*block, *[None] * 7]
+    least = view.terms.share_permille / 10
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(load.refused.items()))
     return [
         *block,
@@ -49,7 +51,7 @@ def _line(view: "NamespaceView") -> list[object]:
         f"{load.admitted_tx_per_s}/s",
         f"{load.sealed_tx_per_s}/s",
         f"{load.quota_used_permille / 10:.1f}%",
-        f"{load.sealed_share_permille / 10:.0f}% ({view.terms.share_permille / 10:.0f}%)",
+        f"{load.sealed_share_permille / 10:.0f}%" + (f" ({least:.0f}%)" if least else ""),
         refused or "0",
     ]
 
