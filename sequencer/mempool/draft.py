@@ -12,6 +12,7 @@ Invariants:
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from consensus import limits
 from consensus.genesis import Genesis
@@ -25,6 +26,8 @@ SEGMENT_OVERHEAD_BYTES = len(SegmentEntry(NamespaceId(0), KIND_OPEN, 0, 0, ZERO_
 BATCH_OVERHEAD_BYTES = SIGNATURE_BYTES + len(
     BatchHeader(Epoch(0), ValidatorIndex(0), Seq(0), Digest(ZERO_HASH), Milliseconds(0), ()).encoded
 )
+
+_NEW_ITEM = partial(tuple.__new__, ReceiptItem)  # what ReceiptItem(…) does for one, at a third of its cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,9 @@ class DraftedRequest:
 
     def positions(self) -> list[ReceiptItem]:
         """Where each of its transactions stands."""
-        head, found = (self.namespace, KIND_OPEN), []
+        head, found = (itertools.repeat(self.namespace), itertools.repeat(KIND_OPEN)), list[ReceiptItem]()
         for first, run in self.runs:
-            found += [ReceiptItem(*head, tx_id, index) for index, tx_id in enumerate(run.hashes, first)]
+            found += map(_NEW_ITEM, zip(*head, run.hashes, itertools.count(first)))
         return found
 
 
@@ -74,6 +77,11 @@ class Draft:
     def byte_count(self) -> int:
         """The length of the sealed batch."""
         return len(self.header.encoded) + SIGNATURE_BYTES + sum(map(len, self.segments))
+
+    @property
+    def transaction_count(self) -> int:
+        """How many it holds."""
+        return sum(map(len, self.requests.values()))
 
     def seal(self, chain: Genesis, key: NodeKey) -> Batch:
         """The signed batch."""

@@ -1,10 +1,11 @@
 """Drives attestations: due heights and shares in, signatures, frames and stored certificates out.
 
-Responsible for: BLS in a thread, one piece of work after another; saving before sending; asking peers for certificates.
+Responsible for: BLS in a thread, one piece of work after another; saving before sending, in the consensus's own synced
+writes (`outbox.py`); asking peers for certificates.
 Refuses to do: decide what is attested (`sequencer/execution`) or what counts (`sequencer/attesting`).
 
 Invariants:
-1. An own share leaves only after it is synced.
+1. An own share leaves, and a certificate is told, only after it is synced.
 2. BLS never runs on the event loop, and its queue is bounded by what the core keeps.
 3. Peers are asked beside that work, at most REQUESTS_MAX at once and each height once at a time: one that is silent
    holds up no signature.
@@ -30,17 +31,17 @@ from sequencer.attesting.attest import AttestationCore
 from sequencer.execution.blocks import ExecutedBlock
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import FrameKind, RequestKind
+from sequencer.node.outbox import Outbox
+from sequencer.node.worker import Worker
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.blocks import BlockStore
-from storage.database import Database
 
 RETRY_PERIOD_S = 1.0
 REQUEST_TIMEOUT_MS = 2_000
 REQUESTS_MAX = 8
 CERTIFICATE_BYTES_MAX = 1_024
 _Computed = effects.SignAttestation | effects.AggregateShares | effects.VerifyShares | effects.VerifyCertificate
-_Work = _Computed | effects.SaveShare | effects.SaveCertificate
 
 _log = structlog.get_logger("attesting")
 
@@ -55,7 +56,8 @@ class AttestingDriver:
         key: BlsKey,
         index: ValidatorIndex,
         core: AttestationCore,
-        database: Database,
+        outbox: Outbox,
+        store: BlockStore,
         certified: Callable[[AttestationCertificate], None],
         keep_evidence: Callable[[effects.RecordEvidence], None],
         metrics: Metrics,
@@ -65,15 +67,15 @@ class AttestingDriver:
         self._key = key
         self._index = index
         self.core = core
-        self._database = database
-        self._store = BlockStore(database)
+        self._outbox = outbox
+        self._store = store
         self._certified = certified
         self._keep_evidence = keep_evidence
         self._metrics = metrics
         self._failpoints = failpoints
         self._host: ValidatorHost | None = None
-        self._limiter = trio.CapacityLimiter(1)
-        self._work: deque[_Work] = deque()
+        self._worker = Worker("attesting")
+        self._work: deque[_Computed] = deque()
         self._arrived = trio.Event()
         self._wanted: dict[Height, None] = {}  # certificates to ask for, in order
         self._asking: set[Height] = set()
@@ -119,13 +121,15 @@ class AttestingDriver:
                 self._blame(effect)
             case effects.RecordEvidence():
                 self._keep_evidence(effect)
+            case effects.SaveShare():
+                self._save_share(effect.share)
+            case effects.SaveCertificate():
+                self._save_certificate(effect.certificate)
             case (
                 effects.SignAttestation()
-                | effects.SaveShare()
                 | effects.AggregateShares()
                 | effects.VerifyShares()
                 | effects.VerifyCertificate()
-                | effects.SaveCertificate()
             ):
                 self._work.append(effect)
                 self._arrived.set()
@@ -156,27 +160,18 @@ class AttestingDriver:
 
     async def run(self) -> None:
         """Does the queued work for ever. Raises `StorageFault` or `BrokenInvariant`."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            while self._work:
-                await self._do(self._work.popleft())
+        with self._worker:
+            while True:
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+                while self._work:
+                    self.handle(await self._worker.run(self._compute, self._work.popleft()))
 
     async def run_retries(self) -> None:
         """Asks and sends again what is still open, for ever."""
         while True:
             await trio.sleep(RETRY_PERIOD_S)
             self.handle(events.RetryPeriodPassed())
-
-    async def _do(self, work: _Work) -> None:
-        match work:
-            case effects.SaveShare():
-                await self._save_share(work.share)
-            case effects.SaveCertificate():
-                await self._save_certificate(work.certificate)
-            case _:
-                event = await trio.to_thread.run_sync(self._compute, work, limiter=self._limiter)
-                self.handle(event)
 
     def _compute(self, work: _Computed) -> events.Event:
         match work:
@@ -192,17 +187,20 @@ class AttestingDriver:
             case _:
                 assert_never(work)
 
-    async def _save_share(self, share: AttestationShare) -> None:
+    def _save_share(self, share: AttestationShare) -> None:
         self._failpoints.reach("attestation_before_save")
-        puts = BlockStore.own_attestation_puts(share.attestation.height, share.encode())
-        await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
+        self._outbox.put(BlockStore.own_attestation_puts(share.attestation.height, share.encode()))
+        self._outbox.post(lambda: self._note_share_saved(share))
+
+    def _note_share_saved(self, share: AttestationShare) -> None:
         self._failpoints.reach("attestation_after_save")
         self.handle(events.ShareSaved(share))
 
-    async def _save_certificate(self, certificate: AttestationCertificate) -> None:
-        height = certificate.attestation.height
-        puts = BlockStore.certificate_puts(height, certificate.encode())
-        await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
+    def _save_certificate(self, certificate: AttestationCertificate) -> None:
+        self._outbox.put(BlockStore.certificate_puts(certificate.attestation.height, certificate.encode()))
+        self._outbox.post(lambda: self._note_certificate_saved(certificate))
+
+    def _note_certificate_saved(self, certificate: AttestationCertificate) -> None:
         self._metrics.add(table.ATTESTING_CERTIFICATES)
         self._metrics.set(table.ATTESTING_HEIGHT, self.core.certified_height)
         self._metrics.set(table.CONSENSUS_HEIGHT, self.core.certified_height, "attested")

@@ -34,6 +34,7 @@ from sequencer.execution.state import ExecutionState
 from sequencer.node.batch_source import BatchSource
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.records import commit_puts, execution_puts
+from sequencer.node.worker import Worker
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage import chain, safety, transactions
@@ -112,7 +113,7 @@ class ExecutionDriver:
         self._unsaved: list[Commit] = []
         self._waiting: dict[Height, OrderedTip] = {}
         self._arrived = trio.Event()
-        self._limiter = trio.CapacityLimiter(1)
+        self._worker = Worker("execution")
 
     def note_committed(self, commit: Commit) -> None:
         """Takes a commit that is not on disk yet."""
@@ -132,11 +133,12 @@ class ExecutionDriver:
 
     async def run(self) -> None:
         """Executes for ever. Raises `StorageFault` or `BrokenInvariant`."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            while self.state.height < self.committed_height:
-                await self._execute_next()
+        with self._worker:
+            while True:
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+                while self.state.height < self.committed_height:
+                    await self._execute_next()
 
     async def _execute_next(self) -> None:
         if not self._is_known(Height(self.state.height + 1)):
@@ -146,7 +148,7 @@ class ExecutionDriver:
             await self._wait_for(first)
         commits = tuple(self._unsaved)
         started = trio.current_time()
-        executions = await trio.to_thread.run_sync(self._execute, first, commits, limiter=self._limiter)
+        executions = await self._worker.run(self._execute, first, commits)
         seconds = (trio.current_time() - started) / len(executions)
         self._tell_saved(commits)
         for execution in executions:
@@ -171,7 +173,7 @@ class ExecutionDriver:
     async def _save_commits(self) -> None:
         commits = tuple(self._unsaved)
         if commits:
-            await trio.to_thread.run_sync(self._write, _all_puts(commits), limiter=self._limiter)
+            await self._worker.run(self._write, _all_puts(commits))
             self._tell_saved(commits)
 
     def _tell_saved(self, commits: Sequence[Commit]) -> None:

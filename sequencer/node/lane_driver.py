@@ -35,6 +35,7 @@ from sequencer.node.clock import read_now, wall_ms
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import FrameKind, RequestKind
 from sequencer.node.records import batch_record, own_head_puts
+from sequencer.node.worker import Worker
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.batches import BatchLog
@@ -91,7 +92,7 @@ class LaneDriver:
         self._waiting_held: dict[Digest, trio.Event] = {}
         self._pumps: dict[ValidatorIndex, trio.Event] = {}
         self._wake_changed = trio.Event()
-        self._limiter = trio.CapacityLimiter(1)
+        self._worker = Worker("batches")
 
     def attach(self, host: ValidatorHost) -> None:
         """Gives the links."""
@@ -166,13 +167,14 @@ class LaneDriver:
 
     async def run(self) -> None:
         """Writes, wakes the core and fetches, for ever. Raises `StorageFault` or `BrokenInvariant`."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self._run_writer)
-            nursery.start_soon(self._run_wakes)
-            for peer in range(self._chain.validator_set.count):
-                if peer != self._index:
-                    nursery.start_soon(self._run_pump, ValidatorIndex(peer))
+        with self._worker:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._run_writer)
+                nursery.start_soon(self._run_wakes)
+                for peer in range(self._chain.validator_set.count):
+                    if peer != self._index:
+                        nursery.start_soon(self._run_pump, ValidatorIndex(peer))
 
     async def _run_wakes(self) -> None:
         while True:
@@ -199,7 +201,7 @@ class LaneDriver:
         for batch in batches:
             self._source.remember(batch)
         started = trio.current_time()
-        stored = await trio.to_thread.run_sync(self._store, batches, own_puts, limiter=self._limiter)
+        stored = await self._worker.run(self._store, batches, own_puts)
         now_s = trio.current_time()
         self._unwritten_bytes -= sum(len(batch.encoded) for batch in batches)
         self._written.set()

@@ -69,6 +69,7 @@ from sequencer.rpc.server import serve
 from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
+from storage.blocks import BlockStore
 from storage.home import batches_directory, database_directory
 from storage.safety import SafetyRecordBytes
 
@@ -246,7 +247,8 @@ class Node:
                 attested_height,
                 execution.height,
             ),
-            database=stores.database,
+            outbox=self._outbox,
+            store=BlockStore(stores.database),
             certified=self._certified,
             keep_evidence=self._evidence.keep_attestations,
             metrics=self._metrics,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import trio
 
 from sequencer.node.failpoints import Failpoints
+from sequencer.node.worker import Worker
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from storage.database import Database
@@ -31,7 +32,7 @@ class Outbox:
         self._is_draining = False
         self._waiting_since_s = 0.0
         self._arrived = trio.Event()
-        self._limiter = trio.CapacityLimiter(1)
+        self._worker = Worker("safety record")
 
     def put(self, puts: Puts) -> None:
         """These must be synced before anything posted later leaves."""
@@ -49,26 +50,30 @@ class Outbox:
 
     async def run(self) -> None:
         """Writes for ever. Raises `StorageFault`."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            self._is_draining = True
-            while self._items:
-                since_s, self._waiting_since_s = self._waiting_since_s, trio.current_time()
-                items, self._items = self._items, []
-                await self._write([pair for item in items if isinstance(item, list) for pair in item])
-                self._metrics.observe(table.CONSENSUS_PERSIST, trio.current_time() - since_s)
-                for item in items:
-                    if not isinstance(item, list):
-                        item()
-            self._is_draining = False
+        with self._worker:
+            while True:
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+                self._is_draining = True
+                await self._drain()
+                self._is_draining = False
+
+    async def _drain(self) -> None:
+        while self._items:
+            since_s, self._waiting_since_s = self._waiting_since_s, trio.current_time()
+            items, self._items = self._items, []
+            await self._write([pair for item in items if isinstance(item, list) for pair in item])
+            self._metrics.observe(table.CONSENSUS_PERSIST, trio.current_time() - since_s)
+            for item in items:
+                if not isinstance(item, list):
+                    item()
 
     async def _write(self, puts: Puts) -> None:
         if not puts:
             return
         self._failpoints.reach("consensus_before_save")
         started = trio.current_time()
-        await trio.to_thread.run_sync(self._write_synced, puts, limiter=self._limiter)
+        await self._worker.run(self._write_synced, puts)
         self._metrics.observe(table.STORAGE_SYNC, trio.current_time() - started, "chain")
         self._failpoints.reach("consensus_after_save")
 

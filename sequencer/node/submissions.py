@@ -33,6 +33,7 @@ from sequencer.node.clock import read_now, wall_ms
 from sequencer.node.config import MempoolSection
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.lane_driver import LaneDriver
+from sequencer.node.worker import Worker
 from sequencer.rpc.errors import RequestRefused
 from sequencer.telemetry import table
 from sequencer.telemetry.metric_types import Histogram
@@ -43,6 +44,7 @@ from storage.transactions import LaneRun, TransactionStore
 EXPIRY_PERIOD_S = 1.0
 SEALED_MAX = 1_024  # own batches whose way is measured
 KNOWN_RECEIPTS_MAX = 256  # first receipts made again for one request
+SIGNED_AT_ONCE_MAX = 32  # transactions of a batch whose receipts are signed on the event loop: 1 ms at most
 ENDED_MAX = 65_536  # hashes of expired transactions that are remembered for a status
 
 
@@ -87,6 +89,7 @@ class Submissions:
             table.CONSENSUS_FINAL_LATENCY: deque(maxlen=SEALED_MAX),
         }
         self._wake = trio.Event()
+        self._signing = Worker("receipts")
         self.is_accepting = False
 
     def has_expired(self, tx_hash: Hash) -> bool:
@@ -183,19 +186,26 @@ class Submissions:
 
     async def run_sealing(self) -> None:
         """Seals batches for ever. Raises `StorageFault`."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                await self._until_due()
-                now = read_now()
-                seq, prev_digest = self._lanes.own_next()
-                draft = self.mempool.draft(now, seq, prev_digest, GENESIS_EPOCH)
-                if draft is None:
-                    continue
-                batch = draft.seal(self._chain, self._key)
-                for waiting in self._sealed.values():
-                    waiting.append((seq, trio.current_time()))
-                await self._lanes.hold_own(batch, self._sealed_puts(draft))
-                nursery.start_soon(self._answer, draft)
+        with self._signing:
+            async with trio.open_nursery() as nursery:
+                await self._seal_for_ever(nursery)
+
+    async def _seal_for_ever(self, nursery: trio.Nursery) -> None:
+        while True:
+            await self._until_due()
+            now = read_now()
+            seq, prev_digest = self._lanes.own_next()
+            draft = self.mempool.draft(now, seq, prev_digest, GENESIS_EPOCH)
+            if draft is None:
+                continue
+            batch = draft.seal(self._chain, self._key)
+            for waiting in self._sealed.values():
+                waiting.append((seq, trio.current_time()))
+            await self._lanes.hold_own(batch, self._sealed_puts(draft))
+            if draft.transaction_count <= SIGNED_AT_ONCE_MAX:
+                self._answer(draft, draft.receipts(self._chain, self._key))
+            else:
+                nursery.start_soon(self._sign_and_answer, draft)
 
     async def _until_due(self) -> None:
         while True:
@@ -216,9 +226,11 @@ class Submissions:
                 puts += TransactionStore.sealed_puts(place, run.hashes)
         return puts
 
-    async def _answer(self, draft: Draft) -> None:
-        """Signs the receipts in a thread and hands them out."""
-        receipts = await trio.to_thread.run_sync(draft.receipts, self._chain, self._key)
+    async def _sign_and_answer(self, draft: Draft) -> None:
+        self._answer(draft, await self._signing.run(draft.receipts, self._chain, self._key))
+
+    def _answer(self, draft: Draft, receipts: Sequence[tuple[int, Receipt]]) -> None:
+        """Hands the signed receipts out."""
         self._failpoints.reach("own_batch_after_receipt")
         waited_ms = wall_ms()
         for ticket, receipt in receipts:

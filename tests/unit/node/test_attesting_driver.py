@@ -14,7 +14,9 @@ from sequencer.attesting.attest import AttestationCore
 from sequencer.node.attesting_driver import REQUESTS_MAX, AttestingDriver
 from sequencer.node.failpoints import Failpoints
 from sequencer.node.frames import FrameKind
+from sequencer.node.outbox import Outbox
 from sequencer.telemetry.metrics import Metrics
+from storage.blocks import BlockStore
 from storage.database import Database
 from tests.committee import Committee
 
@@ -59,16 +61,18 @@ def committee():
 def driver(tmp_path, committee):
     chain = committee.chain
     with Database.open(tmp_path, chain.chain_id) as database:
+        metrics, failpoints = Metrics("test"), Failpoints()
         yield AttestingDriver(
             chain=chain,
             key=committee.bls_keys[OWN],
             index=OWN,
             core=AttestationCore(chain, OWN),
-            database=database,
+            outbox=Outbox(database, metrics, failpoints),
+            store=BlockStore(database),
             certified=lambda _: None,
             keep_evidence=lambda _: None,
-            metrics=Metrics("test"),
-            failpoints=Failpoints(),
+            metrics=metrics,
+            failpoints=failpoints,
         )
 
 
@@ -91,7 +95,7 @@ async def until(condition):
 async def test_silent_peers_hold_up_neither_signing_nor_sending(driver, committee, nursery):
     host = SilentPeers()
     driver.attach(host)
-    for task in (driver.run, driver.run_requests):
+    for task in (driver.run, driver.run_requests, driver._outbox.run):
         nursery.start_soon(task)
     lacking = range(1, 3 * REQUESTS_MAX + 1)
     newest = lacking[-1] + 1

@@ -218,10 +218,11 @@ async def test_commits_that_found_no_room_are_written_before_they_are_read_back(
 async def test_a_height_whose_commit_came_during_the_write_waits_for_the_next(bench, monkeypatch):
     """Else it would be on disk as executed and not as committed."""
     execute, commits = bench.driver._executor.execute, [bench.tips[1]]
+    token = trio.lowlevel.current_trio_token()
 
     def commit_then_execute(*arguments):
         if commits:
-            trio.from_thread.run_sync(bench.commit, [commits.pop()])
+            trio.from_thread.run_sync(bench.commit, [commits.pop()], trio_token=token)
         return execute(*arguments)
 
     monkeypatch.setattr(bench.driver._executor, "execute", commit_then_execute)
