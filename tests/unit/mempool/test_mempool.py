@@ -392,6 +392,12 @@ def test_a_target_below_one_transaction_still_moves() -> None:
     assert made is not None
 
 
+def test_a_target_below_what_a_tiny_transaction_costs_still_moves() -> None:
+    pool = mempool(replace(CHAIN, parameters=ChainParameters(tx_bytes_max=1)), batch_bytes_target=1)
+    pool.submit(1, Items.of([b"a"]), at(0))
+    assert draft(pool, at(0)) is not None
+
+
 def test_a_target_above_the_chains_bound_is_cut_to_it() -> None:
     chain = replace(CHAIN, parameters=ChainParameters(batch_bytes_max=64 * 1024, tx_bytes_max=32 * 1024))
     pool = mempool(chain, batch_bytes_target=10**6)
