@@ -6,8 +6,8 @@ a replay that a rollup withstands anyway, and removing it would cost every node 
 
 Invariants:
 1. Per admitted transaction: one SHA-256 and a look-up in the two halves of the window; the rest is per request. A
-   request that a quota refuses, or whose first item finds no room, is refused whole, and costs the same for any number
-   of items.
+   request that a quota refuses, or whose first item finds no room and may ever find some, is refused whole, and costs
+   the same for any number of items.
 2. A request is admitted up to the first item that finds the queue full: of what follows nothing is admitted, so that
    a client's later transactions never overtake its earlier ones. A quota admits a request or refuses it.
 3. A namespace may use at most as much room as is left over for all others: a flood never takes the last room, and the
@@ -125,7 +125,7 @@ class Admission:
 
     def __init__(self, bounds: MempoolBounds, tx_bytes_max: int) -> None:
         self._bounds = bounds
-        self._tx_bytes_max = tx_bytes_max
+        self._framed_bytes_max = LENGTH_PREFIX_BYTES + tx_bytes_max
         self.seen = SeenWindow(bounds.seen_window_ms, bounds.seen_count_max)
         self.clients = ClientQuotas(bounds.client_bytes_per_s, bounds.client_tx_per_s, bounds.clients_max)
         self.byte_count = 0
@@ -168,7 +168,7 @@ class Admission:
         if wait_ms:
             return RefusedWhole(Refusal.CLIENT_QUOTA, wait_ms)
         bytes_left, entries_left = self._room(queue)
-        if items and (items.ends[0] > bytes_left or entries_left < 1):
+        if items and (entries_left < 1 or bytes_left < items.ends[0] <= self._framed_bytes_max):
             return RefusedWhole(Refusal.FULL, self._retry_after_ms(queue, len(items.framed), mono_ms))
         return None
 
@@ -184,7 +184,7 @@ class Admission:
             self.seen.add,
             hashlib.sha256,
         )
-        size_max = LENGTH_PREFIX_BYTES + self._tx_bytes_max
+        size_max = self._framed_bytes_max
         taken_bytes = taken_count = full_bytes = begin = 0
         for number, end in enumerate(items.ends):
             size, start, begin = end - begin, begin + LENGTH_PREFIX_BYTES, end

@@ -108,6 +108,14 @@ def test_a_request_that_finds_no_room_at_all_is_refused_whole() -> None:
     assert pool.submit(1, Items.of([b"a", b"1234567"]), at(0)).admitted
 
 
+def test_what_is_too_long_for_the_chain_is_told_so_by_the_shortest_queue() -> None:
+    tx_bytes_max = CHAIN.parameters.tx_bytes_max
+    pool = mempool(chain_with(queue_bytes=tx_bytes_max + 4))
+    submission = pool.submit(1, Items.of([bytes(tx_bytes_max + 1), b"a"]), at(0))
+    assert submission.whole is None
+    assert reasons(submission) == [(0, Refusal.OVERSIZED)]
+
+
 def chain_with(**terms):
     first, *others = CHAIN.namespaces
     limited = replace(first, terms=NamespaceTerms(**terms))
