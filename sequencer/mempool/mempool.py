@@ -70,7 +70,7 @@ class Mempool:
         self._bounds = bounds
         self._batches_max = chain.parameters.lane_report_batches
         self._queues = {namespace.id: NamespaceQueue(namespace.id, namespace.terms) for namespace in chain.namespaces}
-        self._admission = Admission(bounds, chain.parameters.tx_bytes_max)
+        self._admission = Admission(bounds, chain.parameters.tx_bytes_max, len(self._queues))
         self._fair_share = FairShare(SEGMENT_OVERHEAD_BYTES)
         one_item = SEGMENT_OVERHEAD_BYTES + max(
             TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
