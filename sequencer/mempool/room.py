@@ -25,8 +25,8 @@ class Room:
 
     @staticmethod
     def of(most: int, queue_count: int) -> "Room":
-        """Of `most` for so many queues."""
-        own = most // (OWN_PART * max(1, queue_count))
+        """Of `most` for so many queues; 0: nobody knows how many, and none has a part of its own."""
+        own = most // (OWN_PART * queue_count) if queue_count else 0
         return Room(most - own * queue_count, own)
 
     def queue_max(self, others: int) -> int:
