@@ -6,12 +6,12 @@ a replay that a rollup withstands anyway, and removing it would cost every node 
 
 Invariants:
 1. Per admitted transaction: one SHA-256 and a look-up in the two halves of the window; the rest is per request. A
-   request that a quota refuses, or whose first item finds no room, is refused whole, and costs the same for any number
-   of items.
+   request that a quota refuses, or whose first item finds no room and may ever find some, is refused whole, and costs
+   the same for any number of items.
 2. A request is admitted up to the first item that finds the queue full: of what follows nothing is admitted, so that
    a client's later transactions never overtake its earlier ones. A quota admits a request or refuses it.
-3. A namespace may use at most as much room as is left over for all others: a flood never takes the last room, and the
-   next namespace always finds some.
+3. A flood never takes the last room: a namespace with nothing waiting finds some, however many others are flooded
+   (`room.py`).
 4. The window remembers a hash for at least half its time and at most all of it, unless more than its count of hashes
    arrive: then for a shorter time.
 5. A namespace's quota is charged with what was admitted, a client's with all of a request but what found no room: to
@@ -29,6 +29,7 @@ from sequencer.mempool.bounds import MempoolBounds
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.queues import NamespaceQueue, Run, Ticket
 from sequencer.mempool.quota import Bucket, ClientQuotas
+from sequencer.mempool.room import Room
 
 RETRY_AFTER_MIN_MS = 10
 
@@ -123,9 +124,11 @@ class SeenWindow:
 class Admission:
     """See the module's invariants. Counts what waits in all queues together."""
 
-    def __init__(self, bounds: MempoolBounds, tx_bytes_max: int) -> None:
+    def __init__(self, bounds: MempoolBounds, tx_bytes_max: int, queue_count: int) -> None:
         self._bounds = bounds
-        self._tx_bytes_max = tx_bytes_max
+        self._framed_bytes_max = LENGTH_PREFIX_BYTES + tx_bytes_max
+        self._bytes_room = Room.of(bounds.bytes_max, queue_count)
+        self._entries_room = Room.of(bounds.entries_max, queue_count)
         self.seen = SeenWindow(bounds.seen_window_ms, bounds.seen_count_max)
         self.clients = ClientQuotas(bounds.client_bytes_per_s, bounds.client_tx_per_s, bounds.clients_max)
         self.byte_count = 0
@@ -168,7 +171,7 @@ class Admission:
         if wait_ms:
             return RefusedWhole(Refusal.CLIENT_QUOTA, wait_ms)
         bytes_left, entries_left = self._room(queue)
-        if items and (items.ends[0] > bytes_left or entries_left < 1):
+        if items and (entries_left < 1 or bytes_left < items.ends[0] <= self._framed_bytes_max):
             return RefusedWhole(Refusal.FULL, self._retry_after_ms(queue, len(items.framed), mono_ms))
         return None
 
@@ -184,7 +187,7 @@ class Admission:
             self.seen.add,
             hashlib.sha256,
         )
-        size_max = LENGTH_PREFIX_BYTES + self._tx_bytes_max
+        size_max = self._framed_bytes_max
         taken_bytes = taken_count = full_bytes = begin = 0
         for number, end in enumerate(items.ends):
             size, start, begin = end - begin, begin + LENGTH_PREFIX_BYTES, end
@@ -215,13 +218,11 @@ class Admission:
 
     def _room(self, queue: NamespaceQueue) -> tuple[int, int]:
         """Bytes and entries that `queue` may still take; see invariant 3."""
-        bounds = self._bounds
-        others_bytes = self.byte_count - queue.byte_count
-        others_entries = self.entry_count - queue.entry_count
-        bytes_max = min(bounds.namespace_queue_bytes, queue.terms.queue_bytes, (bounds.bytes_max - others_bytes) // 2)
-        entries_max = min(
-            bounds.namespace_queue_entries, queue.terms.queue_tx, (bounds.entries_max - others_entries) // 2
-        )
+        bounds, terms = self._bounds, queue.terms
+        bytes_max = self._bytes_room.queue_max(self.byte_count - queue.byte_count)
+        bytes_max = min(bounds.namespace_queue_bytes, terms.queue_bytes, bytes_max)
+        entries_max = self._entries_room.queue_max(self.entry_count - queue.entry_count)
+        entries_max = min(bounds.namespace_queue_entries, terms.queue_tx, entries_max)
         return bytes_max - queue.byte_count, entries_max - queue.entry_count
 
     def _retry_after_ms(self, queue: NamespaceQueue, refused_bytes: int, mono_ms: float) -> int:

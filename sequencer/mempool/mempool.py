@@ -8,7 +8,8 @@ Invariants:
 2. A transaction expires only before it is drafted, so never after a receipt.
 3. What expired, or was in an abandoned draft, may be sent again at once.
 4. A draft, header and signature included, stays within BATCH_BYTES_TARGET, or holds one transaction if the target is
-   smaller than that; it never passes the genesis's batch_bytes_max. A draft is never empty.
+   smaller than that; it never passes the genesis's batch_bytes_max. A draft is never empty, and while anything waits
+   there is one: whoever asks again and again until there is would wait for ever.
 """
 
 import math
@@ -25,9 +26,9 @@ from sequencer.mempool.draft import BATCH_OVERHEAD_BYTES, SEGMENT_OVERHEAD_BYTES
 from sequencer.mempool.errors import Refusal
 from sequencer.mempool.fair_share import FairShare
 from sequencer.mempool.flow import Flow
-from sequencer.mempool.queues import NamespaceQueue, Ticket
+from sequencer.mempool.queues import TX_COST_BYTES_LEAST, NamespaceQueue, Ticket
 from sequencer.mempool.seal import Backlog, OwnLane, seal_at_mono_ms
-from sequencer.mempool.window import LaneWindow
+from sequencer.mempool.window import BATCH_BYTES_LEAST, LaneWindow
 
 EXPIRED_STEP_MAX = 4_096  # transactions given up in one step, and those of one request more
 
@@ -69,13 +70,16 @@ class Mempool:
         self._bounds = bounds
         self._batches_max = chain.parameters.lane_report_batches
         self._queues = {namespace.id: NamespaceQueue(namespace.id, namespace.terms) for namespace in chain.namespaces}
-        self._admission = Admission(bounds, chain.parameters.tx_bytes_max)
+        self._admission = Admission(bounds, chain.parameters.tx_bytes_max, len(self._queues))
         self._fair_share = FairShare(SEGMENT_OVERHEAD_BYTES)
-        one_item = BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES + LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
-        batch_bytes = min(chain.parameters.batch_bytes_max, max(bounds.batch_bytes_target, one_item))
+        one_item = SEGMENT_OVERHEAD_BYTES + max(
+            TX_COST_BYTES_LEAST, LENGTH_PREFIX_BYTES + chain.parameters.tx_bytes_max
+        )
+        target = max(bounds.batch_bytes_target, BATCH_OVERHEAD_BYTES + one_item)
+        batch_bytes = min(chain.parameters.batch_bytes_max, target)
         self._room_bytes = batch_bytes - BATCH_OVERHEAD_BYTES
         self._sealed = Flow()
-        self._window = LaneWindow(bounds.lane_window_bytes)
+        self._window = LaneWindow(bounds.lane_window_bytes, max(BATCH_BYTES_LEAST, one_item))
         self._next_ticket = 1
         self._since_mono_ms = 0.0
         self._last_sealed_mono_ms = -math.inf

@@ -8,7 +8,8 @@ Refuses to do: count batches against the lane bound (`seal.py`).
 
 Invariants:
 1. At most the window is out, and the least batch more; but for a batch each PATIENCE_MS where nothing is committed.
-2. While nothing is out, a whole batch fits.
+2. The least batch always fits, whatever is out. It holds the longest transaction that the chain allows: one that never
+   fitted would keep all others waiting behind it.
 """
 
 from collections import deque
@@ -19,10 +20,12 @@ BATCH_BYTES_LEAST = 128 * 1024  # a batch costs the same CPU whatever it holds: 
 class LaneWindow:
     """See the module's invariants."""
 
-    __slots__ = ("_byte_count", "_out", "_out_bytes")
+    __slots__ = ("_byte_count", "_least_bytes", "_out", "_out_bytes")
 
-    def __init__(self, byte_count: int) -> None:
+    def __init__(self, byte_count: int, least_bytes: int = BATCH_BYTES_LEAST) -> None:
+        """`least_bytes`: what the next batch may have at least."""
         self._byte_count = byte_count
+        self._least_bytes = least_bytes
         self._out: deque[int] = deque()  # bytes of each batch, oldest first
         self._out_bytes = 0
 
@@ -44,4 +47,4 @@ class LaneWindow:
     @property
     def room_bytes(self) -> int:
         """What the next batch may have."""
-        return max(BATCH_BYTES_LEAST, self._byte_count - self._out_bytes)
+        return max(self._least_bytes, self._byte_count - self._out_bytes)

@@ -16,6 +16,7 @@ from consensus.bls import BlsKey
 from consensus.genesis import Genesis
 from consensus.numbers import ValidatorIndex
 from consensus.signing import NodeKey
+from consensus.vocabulary.batch import LENGTH_PREFIX_BYTES
 from sequencer.keys.genesis_file import load_genesis
 from sequencer.keys.key_files import load_bls_key, load_node_key
 from sequencer.node.config import NodeConfig
@@ -89,6 +90,12 @@ def check_with_genesis(config: NodeConfig, genesis: Genesis, own: ValidatorIndex
         problems.append(
             f"mempool.batch_bytes_target ({config.mempool.batch_bytes_target}) is above the chain's "
             f"batch_bytes_max ({genesis.parameters.batch_bytes_max})"
+        )
+    longest_bytes = LENGTH_PREFIX_BYTES + genesis.parameters.tx_bytes_max
+    if config.mempool.queue_bytes < longest_bytes:
+        problems.append(
+            f"mempool.queue_bytes ({config.mempool.queue_bytes}) is below {longest_bytes}: the chain's longest "
+            "transaction would be told for ever to come again"
         )
     if config.l1.url and not genesis.l1_chain_id:
         problems.append("l1.url is set, but the genesis names no L1 (l1_chain_id is 0)")

@@ -5,7 +5,8 @@ Refuses to do: look inside.
 
 Invariants:
 1. A body never exceeds its bound in memory; a declared length above it is refused before a byte is read.
-2. All bodies held at once stay below one budget; a body counts as it arrives, so that nobody reserves room unused.
+2. All bodies held at once stay below one budget, of which a client never takes the last (`places.py`); a body counts as
+   it arrives, so that nobody reserves room unused.
 3. Compressed bodies are refused: their size would be unknown until it is too late.
 """
 
@@ -15,8 +16,10 @@ from contextlib import asynccontextmanager
 import trio
 from starlette.requests import Request
 
+from sequencer.rpc.clients import client_of
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.options import BODIES_BYTES_MAX_FACTOR, BODY_SECONDS_MAX, RETRY_AFTER_DEFAULT_MS
+from sequencer.rpc.options import BODIES_BYTES_MAX_FACTOR, BODY_SECONDS_MAX
+from sequencer.rpc.places import FairPlaces
 
 
 class BodyReader:
@@ -24,23 +27,23 @@ class BodyReader:
 
     def __init__(self, body_bytes_max: int) -> None:
         self._body_bytes_max = body_bytes_max
-        self._held_bytes_max = body_bytes_max * BODIES_BYTES_MAX_FACTOR
-        self._held_bytes = 0
+        self._held_bytes = FairPlaces(body_bytes_max * BODIES_BYTES_MAX_FACTOR)
 
     @asynccontextmanager
     async def held(self, request: Request, content_types: tuple[str, ...]) -> AsyncIterator[bytes]:
         """The body, which counts until the block is left. Raises `RequestRefused`."""
         self._check_headers(request, content_types)
         chunks: list[bytes] = []
-        size = 0
+        client, size = client_of(request.scope), 0
         try:
             with trio.move_on_after(BODY_SECONDS_MAX) as deadline:
                 more = True
                 while more:
                     chunk, more = await _receive_chunk(request)
+                    if size + len(chunk) > self._body_bytes_max:
+                        raise self._oversized()
+                    self._held_bytes.take(client, len(chunk))
                     size += len(chunk)
-                    self._held_bytes += len(chunk)
-                    self._check_size(size)
                     chunks.append(chunk)
             if deadline.cancelled_caught:
                 raise RequestRefused("too_slow")
@@ -48,7 +51,7 @@ class BodyReader:
             chunks.clear()
             yield body
         finally:
-            self._held_bytes -= size
+            self._held_bytes.give_back(client, size)
 
     def _check_headers(self, request: Request, content_types: tuple[str, ...]) -> None:
         given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -59,12 +62,6 @@ class BodyReader:
         declared = request.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._body_bytes_max:
             raise self._oversized()
-
-    def _check_size(self, size: int) -> None:
-        if size > self._body_bytes_max:
-            raise self._oversized()
-        if self._held_bytes > self._held_bytes_max:
-            raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
 
     def _oversized(self) -> RequestRefused:
         return RequestRefused("oversized", f"a body has at most {self._body_bytes_max} bytes")

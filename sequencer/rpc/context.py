@@ -5,9 +5,8 @@ Refuses to do: parse or encode.
 
 Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
-   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
-   holds at most as many places for transactions as it leaves to all others, a client as many for calls: a flood never
-   takes the last ones.
+   wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. Places for
+   transactions are divided between namespaces, those for calls between clients (`places.py`).
 2. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
    and are being worked on are bounded as bodies are.
 3. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
@@ -16,8 +15,8 @@ Invariants:
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Self, TypeVar
 
 import trio
@@ -32,11 +31,11 @@ from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import (
     BODIES_BYTES_MAX_FACTOR,
     HASHES_FOLLOWED_MAX,
-    RETRY_AFTER_DEFAULT_MS,
     TRANSACTIONS_WAITING_MAX,
     WAITING_CALLS_MAX,
     RpcOptions,
 )
+from sequencer.rpc.places import FairPlaces
 from sequencer.rpc.service import Service
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
@@ -56,7 +55,7 @@ class Context:
         self.metrics = metrics
         self.client = UNKNOWN
         self._calls_waiting = FairPlaces(WAITING_CALLS_MAX)
-        self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX)
+        self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX, owner_count=len(service.chain.namespaces))
         self.hashes_followed = FairPlaces(HASHES_FOLLOWED_MAX)
         self.message_bytes = FairPlaces(options.request_bytes_max * BODIES_BYTES_MAX_FACTOR)
         self._subscription_counts: Counter[Kind] = Counter()
@@ -92,28 +91,3 @@ class Context:
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""
         return self._calls_waiting.taken(self.client, 1)
-
-
-class FairPlaces:
-    """A bounded number of places that are taken and given back: each owner has at most half of what others leave."""
-
-    def __init__(self, places_max: int) -> None:
-        self._places_max = places_max
-        self._taken: Counter[Hashable] = Counter()  # of those that hold any
-        self._total = 0
-
-    @contextmanager
-    def taken(self, owner: Hashable, count: int) -> Iterator[None]:
-        """Holds `count` places. Raises `RequestRefused("overloaded")` if the owner may not have so many more."""
-        own = self._taken[owner]
-        if own + count > (self._places_max - (self._total - own)) // 2:
-            raise RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
-        self._taken[owner] += count
-        self._total += count
-        try:
-            yield
-        finally:
-            self._total -= count
-            self._taken[owner] -= count
-            if not self._taken[owner]:
-                del self._taken[owner]

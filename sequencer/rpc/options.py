@@ -15,7 +15,7 @@ DRAIN_BYTES_MAX = 8 * 1024 * 1024
 
 BODIES_BYTES_MAX_FACTOR = 16  # bodies in memory at once, in bodies of the largest size
 WAITING_CALLS_MAX = 4_096  # calls that wait for a transaction, over all clients
-TRANSACTIONS_WAITING_MAX = 65_536  # transactions handed in and not yet sealed, over all clients and doors
+TRANSACTIONS_WAITING_MAX = 98_304  # transactions handed in and not yet sealed, over all clients and doors
 PAGE_BYTES_MAX = 1024 * 1024  # transaction bytes in one page of namespace blocks; one run more at most
 PAGE_BLOCKS_MAX = 1_000
 BATCHES_PAGE_MAX = 100  # of seq_listBatches

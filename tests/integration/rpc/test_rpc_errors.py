@@ -271,7 +271,7 @@ class TestLoad:
     def options(self, monkeypatch) -> RpcOptions:
         monkeypatch.setattr("sequencer.rpc.context.TRANSACTIONS_WAITING_MAX", 5)
         monkeypatch.setattr("sequencer.rpc.context.WAITING_CALLS_MAX", 4)
-        monkeypatch.setattr("sequencer.rpc.bodies.BODIES_BYTES_MAX_FACTOR", 1)
+        monkeypatch.setattr("sequencer.rpc.bodies.BODIES_BYTES_MAX_FACTOR", 2)  # half of it for one client
         return RpcOptions(port=0, request_bytes_max=64 * 1024)
 
     @pytest.fixture

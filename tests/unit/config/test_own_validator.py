@@ -65,6 +65,16 @@ def test_peers_that_do_not_fit_the_genesis(network):
     assert "batch_bytes_target" in faults
 
 
+def test_a_queue_that_the_longest_transaction_never_fits(network):
+    home = validator_home(network, 0)
+    write_home(home, {**settings(0), "mempool.queue_bytes": 64 * 1024}, None)
+    with pytest.raises(ConfigError) as refusal:
+        load_validator(load_config(home))
+    assert "queue_bytes (65536)" in "\n".join(refusal.value.problems)
+    write_home(home, {**settings(0), "mempool.queue_bytes": 64 * 1024 + 4}, None)
+    assert load_validator(load_config(home)).index == 0
+
+
 def test_an_entry_for_the_node_itself_is_harmless(network):
     home = validator_home(network, 0)
     everyone = [{"index": index, "address": f"validator-{index}:9000"} for index in range(COUNT)]

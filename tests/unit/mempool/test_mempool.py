@@ -108,6 +108,14 @@ def test_a_request_that_finds_no_room_at_all_is_refused_whole() -> None:
     assert pool.submit(1, Items.of([b"a", b"1234567"]), at(0)).admitted
 
 
+def test_what_is_too_long_for_the_chain_is_told_so_by_the_shortest_queue() -> None:
+    tx_bytes_max = CHAIN.parameters.tx_bytes_max
+    pool = mempool(chain_with(queue_bytes=tx_bytes_max + 4))
+    submission = pool.submit(1, Items.of([bytes(tx_bytes_max + 1), b"a"]), at(0))
+    assert submission.whole is None
+    assert reasons(submission) == [(0, Refusal.OVERSIZED)]
+
+
 def chain_with(**terms):
     first, *others = CHAIN.namespaces
     limited = replace(first, terms=NamespaceTerms(**terms))
@@ -182,8 +190,19 @@ def test_the_entries_of_a_queue_are_bounded_too() -> None:
 def test_a_flood_leaves_room_for_another_namespace() -> None:
     pool = mempool(bytes_max=1_000)
     flood = pool.submit(1, Items.of([i.to_bytes(6, "big") for i in range(1_000)]), at(0))
-    assert len(flood.admitted) == 50
+    assert len(flood.admitted) == 37  # half of what the three queues share
     assert pool.submit(2, Items.of([b"abcdef"]), at(0)).admitted
+
+
+@pytest.mark.parametrize(("item_bytes", "bounds"), [(3_996, {"bytes_max": 2**20}), (8, {"entries_max": 2_000})])
+def test_floods_of_many_namespaces_leave_room_for_each_that_has_nothing_waiting(item_bytes, bounds) -> None:
+    pool = mempool(Committee(namespaces=tuple(range(1, 41))).chain, **bounds)
+    for namespace in range(1, 40):
+        items = [(1_000 * namespace + n).to_bytes(item_bytes, "big") for n in range(1_000)]
+        assert pool.submit(namespace, Items.of(items), at(0)).admitted_count
+    assert pool.submit(40, Items.of([bytes(item_bytes)]), at(0)).admitted_count == 1
+    assert pool.waiting_bytes <= bounds.get("bytes_max", pool.waiting_bytes)
+    assert pool.waiting_count <= bounds.get("entries_max", pool.waiting_count)
 
 
 def test_a_hash_is_forgotten_after_the_window() -> None:
@@ -390,6 +409,12 @@ def test_a_target_below_one_transaction_still_moves() -> None:
     pool.submit(1, Items.of([bytes(5_000), bytes(6_000)]), at(0))
     made = draft(pool, at(0))
     assert made is not None
+
+
+def test_a_target_below_what_a_tiny_transaction_costs_still_moves() -> None:
+    pool = mempool(replace(CHAIN, parameters=ChainParameters(tx_bytes_max=1)), batch_bytes_target=1)
+    pool.submit(1, Items.of([b"a"]), at(0))
+    assert draft(pool, at(0)) is not None
 
 
 def test_a_target_above_the_chains_bound_is_cut_to_it() -> None:

@@ -1,6 +1,11 @@
 """How much of the own lane is out, and what the next batch may have."""
 
+from dataclasses import replace
+
+import pytest
+
 from consensus.clock import Now
+from consensus.genesis import ChainParameters
 from consensus.numbers import Digest, Epoch, Milliseconds, Seq, ValidatorIndex
 from consensus.vocabulary.batch import Items
 from sequencer.mempool.bounds import MempoolBounds
@@ -49,3 +54,18 @@ def test_a_flood_waits_in_its_queue_and_not_in_the_lane() -> None:
     assert MIB <= sum(out) <= MIB + BATCH_BYTES_LEAST
     assert pool.next_seal_ms(OwnLane(len(out), is_syncing=False)) == 1 + PATIENCE_MS
     assert pool.seal_due(Now(Milliseconds(10**12), 2), OwnLane(len(out) - 1, is_syncing=False))
+
+
+@pytest.mark.parametrize("lane_window_bytes", [256 * 1024, 8 * MIB])
+def test_what_is_due_fits_however_long_a_chains_transactions_may_be(lane_window_bytes) -> None:
+    parameters = ChainParameters(batch_bytes_max=2 * MIB, tx_bytes_max=MIB)
+    chain = replace(CHAIN, parameters=parameters).check()
+    pool = Mempool(chain, ValidatorIndex(0), MempoolBounds(lane_window_bytes=lane_window_bytes))
+    for number in range(12):
+        pool.submit(1, Items.of([bytes([number]) * MIB]), Now(Milliseconds(10**12), 0))
+    for seq in range(1, 13):
+        now = Now(Milliseconds(10**12), 1 + seq * PATIENCE_MS)
+        assert pool.seal_due(now, OwnLane(seq - 1, is_syncing=False))
+        made = pool.draft(now, Seq(seq), Digest(bytes(32)), Epoch(0))
+        assert made is not None
+        assert made.byte_count <= parameters.batch_bytes_max

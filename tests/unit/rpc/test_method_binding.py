@@ -4,7 +4,6 @@ import pytest
 
 from consensus.numbers import NamespaceId
 from sequencer.client.status import Status
-from sequencer.rpc.context import FairPlaces
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.faults import find_fatal
 from sequencer.rpc.methods import METHODS
@@ -61,25 +60,6 @@ def test_a_null_is_no_value_left_out():
 
 def test_a_namespace_may_be_as_wide_as_its_id():
     assert METHODS["seq_getNamespaceProof"].bind(["0xffffffffffffffff"]) == [NamespaceId(2**64 - 1), "attested"]
-
-
-def test_places_are_given_back_whatever_happens():
-    places = FairPlaces(4)
-    with places.taken("a", 2), pytest.raises(RequestRefused, match="overloaded"), places.taken("a", 1):
-        pass
-    with pytest.raises(KeyError), places.taken("a", 2):
-        raise KeyError
-    with places.taken("a", 2):
-        pass
-
-
-def test_nobody_takes_every_place():
-    places = FairPlaces(100)
-    with places.taken("a", 50), places.taken("b", 25), pytest.raises(RequestRefused), places.taken("a", 1):
-        pass
-    with places.taken("a", 50):
-        pass
-    assert places._taken == {}
 
 
 def test_a_fatal_fault_is_found_inside_groups():
