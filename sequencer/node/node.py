@@ -177,7 +177,8 @@ class Node:
         last = stores.chain.load_last_committed()
         final_height = Height(last.height) if last is not None else GENESIS_HEIGHT
         ends = tuple(end.seq for end in execution.effective.cut)
-        self._progress = Progress(ends, execution.height, final_height, attested_height)
+        ordered = tuple(end.seq for end in replica.state.tree.effective.cut)
+        self._progress = Progress(ends, execution.height, final_height, attested_height, ordered=ordered)
         self._outbox = Outbox(stores.database, self._metrics, self._failpoints)
         self._consensus = ConsensusDriver(
             chain=chain,
@@ -296,6 +297,7 @@ class Node:
             stores=stores,
             progress=self._progress,
             away_since_ms=links.away_since_ms,
+            is_forked=self._lanes.is_forked,
             execution_state=lambda: self._execution.state,
             has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - it is built later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
@@ -372,10 +374,9 @@ class Node:
 
     def _saved(self, commit: Commit) -> None:
         last = commit.blocks[-1]
-        end = last.effective.cut[self._validator.index]
         self._consensus.note_saved(commit)
         self._progress.note_final(last.tip.header.height)
-        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, end.seq)
+        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
 
     def _batches_needed(self, needed: NeedBatches) -> None:
         self._lanes.need(needed)
@@ -383,6 +384,8 @@ class Node:
     def _executed(self, execution: Execution) -> None:
         block = execution.block
         self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
+        for closed in block.closed_lanes:
+            self._progress.note_closed(closed.lane)
         self._checkpoints.note_executed(execution)
         self._attesting.note_executed(block.height, block.attestation)
         if self._settlement is not None:
