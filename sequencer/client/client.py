@@ -49,7 +49,7 @@ from sequencer.client.submission import SubmitOutcome, outcome_from_json
 from sequencer.client.subscribing import SubscribedItems
 from sequencer.client.subscription_items import HEAD_STATUSES, Kind
 from sequencer.client.transport import Transport, open_transport
-from sequencer.client.verify import verify_attestation, verify_proof
+from sequencer.client.verify import verify_covering, verify_proof_of
 from sequencer.client.views import (
     BlockName,
     BlockView,
@@ -242,7 +242,7 @@ class SequencerClient:
         """The proof of the namespace's newest block up to the attested height that covers `which`, verified."""
         proof = await self.fetch_proof(namespace, which)
         if proof is not None and self.verifies:
-            verify_proof(await self.chain(), proof)
+            verify_proof_of(await self.chain(), proof, namespace, which)
         return proof
 
     async def fetch_proof(
@@ -262,7 +262,7 @@ class SequencerClient:
             return None
         certificate = attestation_from_json(found, chain)
         if self.verifies:
-            verify_attestation(chain, certificate)
+            verify_covering(chain, certificate, which)
         return certificate
 
     async def follow_namespace(
