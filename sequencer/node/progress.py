@@ -147,7 +147,8 @@ class Progress:
         `ordered`: the committed cut, if it is known.
         """
         self.news = News()
-        self.ordered = CutHistory(ends, executed_height) if ordered is None else CutHistory(ordered, final_height)
+        committed_height = max(executed_height, final_height)
+        self.ordered = CutHistory(ends, executed_height) if ordered is None else CutHistory(ordered, committed_height)
         self.executed = CutHistory(ends, executed_height)
         self.final_height = final_height
         self.attested_height = attested_height

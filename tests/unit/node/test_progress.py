@@ -173,3 +173,4 @@ def test_what_is_committed_is_ordered_before_it_is_executed():
     assert progress.ordered.covers(0, 7)
     assert not progress.executed.covers(0, 7)
     assert progress.ordered.height == 9
+    assert Progress(ends(1), Height(5), Height(0), Height(4), ordered=ends(1)).ordered.height == 5  # from a checkpoint
