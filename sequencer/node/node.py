@@ -297,7 +297,7 @@ class Node:
             stores=stores,
             progress=self._progress,
             away_since_ms=links.away_since_ms,
-            is_forked=self._lanes.is_forked,
+            is_forked=lambda lane: self._lanes.is_forked(lane) or self._evidence.has_forked(lane),
             execution_state=lambda: self._execution.state,
             has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - it is built later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
