@@ -171,9 +171,10 @@ class TransactionViews:
     def _is_executed(self, lane: ValidatorIndex, seq: Seq, digest: Digest, held: Sequence[StoredBatch]) -> bool:
         """Whether this batch is surely the one that was executed at its place.
 
-        Of a forked lane a batch that is held may be the other one: there the executed block tells.
+        Of a forked lane a batch that is held may be the other one, and what is pruned is held no more: there the
+        executed block tells.
         """
-        if not self._is_forked(lane):
+        if held and not self._is_forked(lane):
             return [batch.digest for batch in held] == [digest]
         step = self._progress.executed.first_covering(lane, seq)
         encoded = self._blocks.load_executed_block(step.height) if step is not None else None

@@ -271,6 +271,14 @@ def test_of_two_batches_of_one_seq_the_executed_one_is_final_whichever_is_held(d
     assert desk.views.status(HASH, place_of(batch)).status is Status.FINAL
 
 
+def test_a_batch_that_is_pruned_is_final_still(desk):
+    batch = desk.seal(2)
+    desk.block(batch, indexed=False)
+    assert desk.views.status(HASH, place_of(batch)).status is Status.FINAL
+    wrong = replace(place_of(batch), batch=desk.seal(1).digest)
+    assert desk.views.status(HASH, wrong).status is Status.UNKNOWN
+
+
 def test_a_rung_does_not_fall_when_the_height_is_forgotten(desk):
     batch = desk.hold(desk.seal(2))
     desk.block(batch, indexed=False)
