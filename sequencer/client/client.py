@@ -43,7 +43,7 @@ from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
 from sequencer.client.namespace_views import NamespaceView, namespace_view_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
 from sequencer.client.pushed_blocks import PushedBlocks
-from sequencer.client.receipts import ReceiptChecks, place_params
+from sequencer.client.receipts import ReceiptChecks, question
 from sequencer.client.status import Status, TransactionStatus, status_from_json
 from sequencer.client.submission import SubmitOutcome, outcome_from_json
 from sequencer.client.subscribing import SubscribedItems
@@ -174,8 +174,7 @@ class SequencerClient:
 
     async def status(self, hash: Hash, receipt: Receipt | None = None) -> TransactionStatus:
         """Where a transaction stands, as the node says. With its receipt also another node than its author knows."""
-        params = {"hash": to_hex(hash), **place_params(receipt)}
-        found = await self._call("seq_getTransactionStatus", status_from_json, **params)
+        found = await self._call("seq_getTransactionStatus", status_from_json, **question(hash, receipt))
         return await self._receipts.status(found, [hash])
 
     async def wait(
@@ -189,12 +188,7 @@ class SequencerClient:
         while True:
             left_s = max(0.0, deadline - trio.current_time())
             round_s = min(left_s, _WAIT_ROUND_S)
-            params = {
-                "hash": to_hex(hash),
-                "status": status.value,
-                "timeout_ms": int(round_s * 1000),
-                **place_params(receipt),
-            }
+            params = {**question(hash, receipt), "status": status.value, "timeout_ms": int(round_s * 1000)}
             answer = await self.call("seq_waitForTransaction", params, extra_s=round_s)
             found = await self._receipts.status(status_from_json(answer), [hash])
             if found.has_reached(status):

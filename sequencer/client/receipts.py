@@ -14,6 +14,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import Hash, NamespaceId
 from consensus.vocabulary.receipt import Receipt
 from sequencer.client.errors import MalformedAnswer, RequestRefused
+from sequencer.client.fields import to_hex
 from sequencer.client.status import LanePlace, TransactionStatus
 from sequencer.client.submission import SubmitOutcome, account_for
 from sequencer.client.verify import verify_receipt
@@ -58,6 +59,15 @@ class ReceiptChecks:
             verify_receipt(await self._chain(), receipt)
 
 
-def place_params(receipt: Receipt | None) -> dict[str, Any]:
-    """The parameter that lets a node answer which does not know the hash. Left out, older nodes understand, too."""
-    return {} if receipt is None else {"place": LanePlace.of(receipt).to_json()}
+def question(hash: Hash, receipt: Receipt | None) -> dict[str, Any]:
+    """The parameters of a question after a transaction. Its receipt lets a node answer which does not know the hash.
+
+    Without one the place is left out: older nodes understand that, too. Raises `ValueError` if it does not name
+    the hash: the node would answer where another transaction stands.
+    """
+    params: dict[str, Any] = {"hash": to_hex(hash)}
+    if receipt is not None:
+        if all(item.hash != hash for item in receipt.items):
+            raise ValueError("the receipt is that of another transaction")
+        params["place"] = LanePlace.of(receipt).to_json()
+    return params

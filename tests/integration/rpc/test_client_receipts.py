@@ -104,6 +104,13 @@ async def test_the_status_of_another_transaction_is_no_answer(client, service, m
             await anext(statuses)
 
 
+async def test_a_receipt_of_another_transaction_is_not_shown(client):
+    receipt = await client.send(FIRST, b"one")
+    for ask in (client.status(TWO, receipt), client.wait(TWO, receipt=receipt)):
+        with pytest.raises(ValueError, match="another transaction"):
+            await ask
+
+
 async def test_the_receipt_in_a_status_is_checked(client, service, monkeypatch):
     receipt = await client.send(FIRST, b"one")
     forged = replace(receipt, lane=ValidatorIndex(3))
