@@ -12,7 +12,7 @@ Invariants:
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from consensus.numbers import GENESIS_HEIGHT, Height
-from consensus.replica.effects import Commit, Confirm, NeedBatches
+from consensus.replica.effects import Commit, Confirm
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.attestation import AttestationCertificate
@@ -185,7 +185,7 @@ class Node:
             replica=replica,
             outbox=self._outbox,
             store=stores.chain,
-            listener=ConsensusListener(self._committed, self._confirmed, self._batches_needed),
+            listener=ConsensusListener(self._committed, self._confirmed, lambda needed: self._lanes.need(needed)),  # noqa: PLW0108 - built later
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -362,10 +362,13 @@ class Node:
 
     # the way of a block
 
-    def _confirmed(self, confirm: Confirm) -> None:
+    def _confirmed(self, confirm: Confirm) -> Callable[[], None]:
+        return partial(self._tell_ordered, confirm, self._service.ordered_news(confirm))
+
+    def _tell_ordered(self, confirm: Confirm, tell: Callable[[], None]) -> None:
         ends = tuple(end.seq for end in confirm.effective.cut)
         self._progress.note_ordered(ends, confirm.tip.header.height)
-        self._service.tell_ordered(confirm)
+        tell()
         self._submissions.note_reached(table.CONSENSUS_ORDERED_LATENCY, ends[self._validator.index])
 
     def _committed(self, commit: Commit) -> None:
@@ -377,9 +380,6 @@ class Node:
         self._consensus.note_saved(commit)
         self._progress.note_final(last.tip.header.height)
         self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
-
-    def _batches_needed(self, needed: NeedBatches) -> None:
-        self._lanes.need(needed)
 
     def _executed(self, execution: Execution) -> None:
         block = execution.block
