@@ -55,7 +55,7 @@ def test_every_ordered_block_is_told_once_after_its_parent():
 
 
 def test_what_is_told_late_is_what_was_ordered_then():
-    news, listener, committed = News(), Listener(), set[str]()
+    news, listener, committed = News(), Listener(), set[Any]()
     news.listen(listener)
     branches = (tips((1, "a")), tips((1, "a"), (2, "b")), tips((2, "b"), (3, "c")))
     later = [

@@ -165,7 +165,9 @@ def test_what_is_forgotten_was_reached_at_or_below_a_height_that_is_told():
         history.note(ends(height), Height(height))
     forgotten = history.forgotten_height
     assert history.first_covering(0, forgotten) is None
-    assert history.first_covering(0, forgotten + 1).height == forgotten + 1
+    found = history.first_covering(0, forgotten + 1)
+    assert found is not None
+    assert found.height == forgotten + 1
 
 
 def test_what_is_committed_is_ordered_before_it_is_executed():

@@ -230,7 +230,12 @@ async def test_a_wait_for_another_copy_rests_while_the_own_one_is_refused(desk, 
     desk.block(own, indexed=False)
     desk.closed = [ClosedLane(ValidatorIndex(0), Seq(1))]
     asked, status = [], desk.views.status
-    desk.views.status = lambda *arguments: asked.append(arguments) or status(*arguments)
+
+    def note(*arguments):
+        asked.append(arguments)
+        return status(*arguments)
+
+    desk.views.status = note
     found = await desk.views.wait(HASH, Status.FINAL, 10_000, place_of(desk.seal(2)))
     assert found.status is Status.RECEIVED
     assert len(asked) < 5
