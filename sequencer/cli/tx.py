@@ -11,6 +11,8 @@ from sequencer.cli.options import HomeOption, JsonOption, UrlOption, read_namesp
 from sequencer.cli.output import print_fields, print_json, print_text, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from consensus.numbers import Hash
     from consensus.vocabulary.receipt import Receipt
     from sequencer.cli.connection import Node
@@ -73,7 +75,7 @@ def send(  # noqa: PLR0913, PLR0917 (options of a command line)
     receipts = ask(node, submit, others)
     hash = receipts[0].items[0].hash
     if rung is not None:
-        _wait(node, hash, rung, timeout_ms, as_json)
+        _wait(node, hash, rung, timeout_ms, as_json, receipts[0], others)
     elif as_json:
         shown = [receipt_to_json(receipt) for receipt in receipts]
         print_json({"hash": to_hex(hash), "receipt": shown[0], **({"receipts": shown} if others else {})})
@@ -161,7 +163,16 @@ def _read_rung(wanted: str) -> "Status":
     return Status(wanted)
 
 
-def _wait(node: "Node", hash: "Hash", wanted: "Status", timeout_ms: int | None, as_json: bool) -> None:
+def _wait(
+    node: "Node",
+    hash: "Hash",
+    wanted: "Status",
+    timeout_ms: int | None,
+    as_json: bool,
+    receipt: "Receipt | None" = None,
+    others: "Sequence[str]" = (),
+) -> None:
+    """With a receipt any node of the chain can be asked."""
     from sequencer.cli.connection import ask
     from sequencer.client.errors import StatusNotReached
 
@@ -174,12 +185,12 @@ def _wait(node: "Node", hash: "Hash", wanted: "Status", timeout_ms: int | None, 
 
     async def question(client: "SequencerClient") -> None:
         try:
-            _print_status(await client.wait(hash, wanted, timeout_s), as_json)
+            _print_status(await client.wait(hash, wanted, timeout_s, receipt), as_json)
         except StatusNotReached:
-            _print_status(await client.status(hash), as_json)
+            _print_status(await client.status(hash, receipt), as_json)
             raise
 
-    ask(node, question)
+    ask(node, question, others)
 
 
 def _print_status(found: "TransactionStatus", as_json: bool) -> None:

@@ -29,7 +29,13 @@ from consensus.vocabulary.receipt import Receipt
 from sequencer.client.answers import read_fast_door, read_json_rpc, read_readiness
 from sequencer.client.chain_view import CheckpointView, chain_from_json, checkpoint_from_json, validators_from_json
 from sequencer.client.copies import Copies, send_copies
-from sequencer.client.errors import MalformedAnswer, NoSubscriptions, StatusNotReached, UnprovedAnswer
+from sequencer.client.errors import (
+    MalformedAnswer,
+    NoSubscriptions,
+    RequestRefused,
+    StatusNotReached,
+    UnprovedAnswer,
+)
 from sequencer.client.evidence_views import EvidenceView, evidence_from_json
 from sequencer.client.fields import Fields, list_of, namespace_to_json, optional, to_hex
 from sequencer.client.following import FollowedBlock, NamespaceFollower
@@ -37,12 +43,13 @@ from sequencer.client.l1_views import BatchName, L1BatchView, l1_batch_from_json
 from sequencer.client.namespace_views import NamespaceView, namespace_view_from_json
 from sequencer.client.parts import NamespaceBlockPart, part_from_json
 from sequencer.client.pushed_blocks import PushedBlocks
-from sequencer.client.status import LanePlace, Status, TransactionStatus, status_from_json
-from sequencer.client.submission import SubmitOutcome, account_for, outcome_from_json
+from sequencer.client.receipts import ReceiptChecks, question
+from sequencer.client.status import Status, TransactionStatus, status_from_json
+from sequencer.client.submission import SubmitOutcome, outcome_from_json
 from sequencer.client.subscribing import SubscribedItems
 from sequencer.client.subscription_items import HEAD_STATUSES, Kind
 from sequencer.client.transport import Transport, open_transport
-from sequencer.client.verify import verify_attestation, verify_proof, verify_receipt
+from sequencer.client.verify import verify_covering, verify_proof_of
 from sequencer.client.views import (
     BlockName,
     BlockView,
@@ -84,6 +91,7 @@ class SequencerClient:
         self._timeout_s = timeout_s
         self._genesis = genesis
         self._chain_id = genesis.chain_id if genesis is not None else chain_id
+        self._receipts = ReceiptChecks(self.chain if self.verifies else None)
         self._request_number = 0
 
     async def __aenter__(self) -> Self:
@@ -115,16 +123,20 @@ class SequencerClient:
     async def send(self, namespace: NamespaceId, data: bytes) -> Receipt:
         """Sends one transaction; returns its receipt once its batch is sealed and synced. Raises `RequestRefused`."""
         params = {"namespace": namespace_to_json(namespace), "data": to_hex(data)}
-        result = await self.call("seq_sendTransaction", params, repeatable=False)
+        try:
+            result = await self.call("seq_sendTransaction", params, repeatable=False)
+        except RequestRefused as refused:
+            await self._receipts.refusal(refused, transaction_id(namespace, KIND_OPEN, data))
+            raise
         receipt = receipt_from_json(Fields(result, "sent")["receipt"])
-        await self._check_outcome(namespace, [data], SubmitOutcome((), (receipt,), ()))
+        await self._receipts.outcome(namespace, [data], SubmitOutcome((), (receipt,), ()))
         return receipt
 
     async def send_transactions(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
         """Sends transactions in order through JSON-RPC. `send_many` does the same faster."""
         params = {"namespace": namespace_to_json(namespace), "data": [to_hex(item) for item in items]}
         outcome = outcome_from_json(await self.call("seq_sendTransactions", params, repeatable=False))
-        return await self._check_outcome(namespace, items, outcome)
+        return await self._receipts.outcome(namespace, items, outcome)
 
     async def send_many(self, namespace: NamespaceId, items: Sequence[bytes]) -> SubmitOutcome:
         """Sends at most 4,096 transactions, 4 MiB together, in order through the fast door.
@@ -139,7 +151,7 @@ class SequencerClient:
             headers={"content-type": _BINARY, "accept": _BINARY},
             repeatable=False,
         )
-        return await self._check_outcome(namespace, items, outcome)
+        return await self._receipts.outcome(namespace, items, outcome)
 
     async def send_copies(self, namespace: NamespaceId, data: bytes, copies: int) -> Copies:
         """Sends one transaction through the first `copies` of the client's nodes at once (`copies.py`).
@@ -158,22 +170,12 @@ class SequencerClient:
             ]
             return await send_copies(nodes, namespace, data)
 
-    async def _check_outcome(
-        self, namespace: NamespaceId, items: Sequence[bytes], outcome: SubmitOutcome
-    ) -> SubmitOutcome:
-        accounted = account_for(namespace, items, outcome)
-        if self.verifies:
-            chain = await self.chain()
-            for receipt in outcome.receipts:
-                verify_receipt(chain, receipt)
-        return accounted
-
     # transactions
 
     async def status(self, hash: Hash, receipt: Receipt | None = None) -> TransactionStatus:
         """Where a transaction stands, as the node says. With its receipt also another node than its author knows."""
-        params = {"hash": to_hex(hash), **_place_of(receipt)}
-        return await self._call("seq_getTransactionStatus", status_from_json, **params)
+        found = await self._call("seq_getTransactionStatus", status_from_json, **question(hash, receipt))
+        return await self._receipts.status(found, [hash])
 
     async def wait(
         self, hash: Hash, status: Status = Status.FINAL, timeout_s: float = 30.0, receipt: Receipt | None = None
@@ -186,13 +188,9 @@ class SequencerClient:
         while True:
             left_s = max(0.0, deadline - trio.current_time())
             round_s = min(left_s, _WAIT_ROUND_S)
-            params = {
-                "hash": to_hex(hash),
-                "status": status.value,
-                "timeout_ms": int(round_s * 1000),
-                **_place_of(receipt),
-            }
-            found = status_from_json(await self.call("seq_waitForTransaction", params, extra_s=round_s))
+            params = {**question(hash, receipt), "status": status.value, "timeout_ms": int(round_s * 1000)}
+            answer = await self.call("seq_waitForTransaction", params, extra_s=round_s)
+            found = await self._receipts.status(status_from_json(answer), [hash])
             if found.has_reached(status):
                 return found
             if found.has_ended or left_s <= round_s:
@@ -238,7 +236,7 @@ class SequencerClient:
         """The proof of the namespace's newest block up to the attested height that covers `which`, verified."""
         proof = await self.fetch_proof(namespace, which)
         if proof is not None and self.verifies:
-            verify_proof(await self.chain(), proof)
+            verify_proof_of(await self.chain(), proof, namespace, which)
         return proof
 
     async def fetch_proof(
@@ -258,7 +256,7 @@ class SequencerClient:
             return None
         certificate = attestation_from_json(found, chain)
         if self.verifies:
-            verify_attestation(chain, certificate)
+            verify_covering(chain, certificate, which)
         return certificate
 
     async def follow_namespace(
@@ -312,17 +310,18 @@ class SequencerClient:
 
         Rungs that are passed quickly may be left out. Raises `NoSubscriptions`. Leave it through `aclosing`.
         """
-        left = dict.fromkeys(hashes)
+        asked, left = dict.fromkeys(hashes), set(hashes)
         told: dict[Hash, TransactionStatus] = {}
-        wanted = {"hashes": [to_hex(hash) for hash in left]}
+        wanted = {"hashes": [to_hex(hash) for hash in asked]}
         async with SubscribedItems(self.transport, Kind.TRANSACTIONS, lambda: wanted) as items:
             while left:
                 status = status_from_json(await items.next())
+                await self._receipts.status(status, asked)
                 if told.get(status.hash) == status:
                     continue
                 told[status.hash] = status
                 if status.has_reached(until) or status.has_ended:
-                    left.pop(status.hash, None)
+                    left.discard(status.hash)
                 yield status
 
     # the chain and the node
@@ -392,8 +391,3 @@ class SequencerClient:
 
     async def _call(self, method: str, read: Callable[[Any], T], **params: Any) -> T:
         return read(await self.call(method, params))
-
-
-def _place_of(receipt: Receipt | None) -> dict[str, Any]:
-    """The parameter that lets a node answer which does not know the hash. Left out, older nodes understand, too."""
-    return {} if receipt is None else {"place": LanePlace.of(receipt).to_json()}

@@ -96,7 +96,7 @@ class TransactionStatus:
     final_ms: Milliseconds | None = None
     attested_ms: Milliseconds | None = None
     l1: L1Place | None = None
-    reason: str | None = None
+    reason: str | None = None  # why it is refused, or why it may never be ordered although it is received
     places: tuple[TransactionPlace, ...] = ()  # of its first copies: final ones in chain order, then those to come
     received_ms: Milliseconds | None = None  # when this node had the batch; None if it does not hold it
     author_away_since_ms: Milliseconds | None = None  # no link with its author since then, or since this node began

@@ -156,7 +156,10 @@ def account_for(namespace: NamespaceId, items: Sequence[bytes], outcome: SubmitO
     hashes = tuple(transaction_id(namespace, KIND_OPEN, item) for item in items)
     refused = {entry.item for entry in outcome.refused}
     wanted = Counter(hash for place, hash in enumerate(hashes) if place not in refused)
-    found = Counter(item.hash for receipt in outcome.receipts for item in receipt.items)
+    promised = [item for receipt in outcome.receipts for item in receipt.items]
+    found = Counter(item.hash for item in promised)
+    if any((item.namespace, item.kind) != (namespace, KIND_OPEN) for item in promised):
+        raise MalformedAnswer("the receipts do not account for transactions of this namespace")
     if wanted != found or len(refused) != len(outcome.refused) or not refused <= set(range(len(items))):
         raise MalformedAnswer("the receipts and refusals do not account for every transaction")
     return SubmitOutcome(hashes, outcome.receipts, outcome.refused)

@@ -15,6 +15,7 @@ Invariants:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from consensus.encoding import decode_whole
 from consensus.errors import InvalidObject
@@ -132,6 +133,28 @@ def verify_proof(chain: Genesis, proof: NamespaceProof) -> None:
     if root_of_path(leaf, proof.path) != proof.certificate.attestation.namespaces_root:
         raise UnprovedAnswer("wrong_path", "the path does not lead to the attested root")
     verify_attestation(chain, proof.certificate)
+
+
+def verify_covering(chain: Genesis, certificate: AttestationCertificate, which: Height | Literal["attested"]) -> None:
+    """The same of an answer to the question which attestation covers a height."""
+    _require_covered(certificate, which)
+    verify_attestation(chain, certificate)
+
+
+def verify_proof_of(
+    chain: Genesis, proof: NamespaceProof, namespace: NamespaceId, which: Height | Literal["attested"]
+) -> None:
+    """The same of an answer to the question where a namespace stood at a height."""
+    if proof.namespace != namespace:
+        raise UnprovedAnswer("wrong_namespace", f"the proof is for {proof.namespace}")
+    _require_covered(proof.certificate, which)
+    verify_proof(chain, proof)
+
+
+def _require_covered(certificate: AttestationCertificate, which: Height | Literal["attested"]) -> None:
+    height = certificate.attestation.height
+    if which != "attested" and height < which:
+        raise UnprovedAnswer("not_covered", f"what is attested ends at height {height}, before {which}")
 
 
 def _verify_content(chain: Genesis, delivered: DeliveredBlock) -> VerifiedBlock:

@@ -111,10 +111,13 @@ _log = structlog.get_logger("consensus")
 
 @dataclass(frozen=True, slots=True)
 class ConsensusListener:
-    """Whom the driver tells of what consensus decides. All are called from the event loop and return at once."""
+    """Whom the driver tells of what consensus decides. All are called from the event loop and return at once.
+
+    `confirmed` is called at once, to look at what the QC covers; what it returns is called when it may be told.
+    """
 
     committed: Callable[[Commit], None]
-    confirmed: Callable[[Confirm], None]
+    confirmed: Callable[[Confirm], Callable[[], None]]
     batches_needed: Callable[[NeedBatches], None]
 
 
@@ -222,7 +225,7 @@ class ConsensusDriver:
             case Confirm():
                 self._metrics.set(table.CONSENSUS_HEIGHT, effect.tip.header.height, "ordered")
                 self._metrics.add(table.CONSENSUS_QCS)
-                self._outbox.post(lambda: self._listener.confirmed(effect))  # our own vote may be in the QC
+                self._outbox.post(self._listener.confirmed(effect))  # our own vote may be in the QC
             case Commit():
                 self._commit(effect)
             case PeerFault():

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from consensus.errors import InvalidObject
-from consensus.evidence.check import Offence, accused_of, check_proof
+from consensus.evidence.check import LANE_FORK_RULE, Offence, accused_of, check_proof
 from consensus.evidence.detector import Detector
 from consensus.evidence.proofs import (
     Proof,
@@ -79,7 +79,9 @@ class EvidenceDriver:
         self._view = view
         self._kept = kept
         self._metrics = metrics
-        self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
+        offences = [Offence.decode(found) for found in self._store.list_offences()]
+        self._detector = Detector(chain, offences)
+        self._forked = {offence.validator for offence in offences if offence.rule == LANE_FORK_RULE}
         self._host: ValidatorHost | None = None
         self._queue = EvidenceQueue(chain.validator_set.count)
         self._arrived = trio.Event()
@@ -193,6 +195,8 @@ class EvidenceDriver:
         puts = EvidenceStore.proof_puts(StoredProof(offence.encode(), encoded))
         await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
         self._detector.note(offence)
+        if offence.rule == LANE_FORK_RULE:
+            self._forked.add(offence.validator)
         self._metrics.add(table.CONSENSUS_EVIDENCE, 1, f"E{offence.rule}")
         _log.error(
             "evidence_kept",
@@ -207,6 +211,10 @@ class EvidenceDriver:
             self._host.broadcast(FrameKind.EVIDENCE, encoded)
 
     # reading
+
+    def has_forked(self, validator: ValidatorIndex) -> bool:
+        """Whether a proof is kept that it signed two batches of one seq, whoever found it."""
+        return validator in self._forked
 
     def find(self, offence: bytes) -> EvidenceView | None:
         """In a thread: the proof of an encoded offence, or None."""

@@ -251,6 +251,10 @@ class LaneDriver:
         self.handle(events.OwnBatchSealed(batch))
         await self._own_held.wait()
 
+    def is_forked(self, lane: ValidatorIndex) -> bool:
+        """Whether its author is known to have signed two batches of one seq: nothing more of it is listed."""
+        return lane in self.lanes.forked()
+
     # links
 
     def heads(self) -> tuple[Seq, ...]:

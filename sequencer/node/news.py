@@ -30,13 +30,21 @@ class News:
 
     def ordered(
         self, branch: Sequence[Tip], view_of: Callable[[Tip], BlockView], ends: tuple[Seq, ...], committed: Height
-    ) -> None:
-        """A fresh QC covers `branch`, the uncommitted blocks up to its own, oldest first."""
+    ) -> Callable[[], None]:
+        """A fresh QC covers `branch`, the uncommitted blocks up to its own, oldest first.
+
+        Call what is returned when it may be told: the branch may be committed by then, so it is looked at here.
+        """
         new = [tip for tip in branch if self._told.get(tip.header.height) != tip.id]
         self._told = {height: told for height, told in self._told.items() if height > committed}
         self._told.update((tip.header.height, tip.id) for tip in new)
-        if self._listener is not None:
-            self._listener.note_ordered([view_of(tip) for tip in new], ends)
+        views = [view_of(tip) for tip in new] if self._listener is not None else []
+
+        def tell() -> None:
+            if self._listener is not None:
+                self._listener.note_ordered(views, ends)
+
+        return tell
 
     def executed(self, height: Height) -> None:
         """A height is final and executed, and its write is synced."""

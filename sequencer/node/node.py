@@ -12,7 +12,7 @@ Invariants:
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from consensus.numbers import GENESIS_HEIGHT, Height
-from consensus.replica.effects import Commit, Confirm, NeedBatches
+from consensus.replica.effects import Commit, Confirm
 from consensus.replica.replica import Replica
 from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.attestation import AttestationCertificate
@@ -178,14 +178,15 @@ class Node:
         last = stores.chain.load_last_committed()
         final_height = Height(last.height) if last is not None else GENESIS_HEIGHT
         ends = tuple(end.seq for end in execution.effective.cut)
-        self._progress = Progress(ends, execution.height, final_height, attested_height)
+        ordered = tuple(end.seq for end in replica.state.tree.effective.cut)
+        self._progress = Progress(ends, execution.height, final_height, attested_height, ordered=ordered)
         self._outbox = Outbox(stores.database, self._metrics, self._failpoints)
         self._consensus = ConsensusDriver(
             chain=chain,
             replica=replica,
             outbox=self._outbox,
             store=stores.chain,
-            listener=ConsensusListener(self._committed, self._confirmed, self._batches_needed),
+            listener=ConsensusListener(self._committed, self._confirmed, lambda needed: self._lanes.need(needed)),  # noqa: PLW0108 - built later
             metrics=self._metrics,
             failpoints=self._failpoints,
         )
@@ -298,6 +299,7 @@ class Node:
             stores=stores,
             progress=self._progress,
             away_since_ms=links.away_since_ms,
+            is_forked=lambda lane: self._lanes.is_forked(lane) or self._evidence.has_forked(lane),
             execution_state=lambda: self._execution.state,
             has_expired=lambda tx_hash: self._submissions.has_expired(tx_hash),  # noqa: PLW0108 - it is built later
             l1_place=self._settlement.place if self._settlement is not None else lambda _: None,
@@ -362,10 +364,13 @@ class Node:
 
     # the way of a block
 
-    def _confirmed(self, confirm: Confirm) -> None:
+    def _confirmed(self, confirm: Confirm) -> Callable[[], None]:
+        return partial(self._tell_ordered, confirm, self._service.ordered_news(confirm))
+
+    def _tell_ordered(self, confirm: Confirm, tell: Callable[[], None]) -> None:
         ends = tuple(end.seq for end in confirm.effective.cut)
         self._progress.note_ordered(ends, confirm.tip.header.height)
-        self._service.tell_ordered(confirm)
+        tell()
         self._submissions.note_reached(table.CONSENSUS_ORDERED_LATENCY, ends[self._validator.index])
 
     def _committed(self, commit: Commit) -> None:
@@ -374,17 +379,15 @@ class Node:
 
     def _saved(self, commit: Commit) -> None:
         last = commit.blocks[-1]
-        end = last.effective.cut[self._validator.index]
         self._consensus.note_saved(commit)
         self._progress.note_final(last.tip.header.height)
-        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, end.seq)
-
-    def _batches_needed(self, needed: NeedBatches) -> None:
-        self._lanes.need(needed)
+        self._submissions.note_reached(table.CONSENSUS_FINAL_LATENCY, last.effective.cut[self._validator.index].seq)
 
     def _executed(self, execution: Execution) -> None:
         block = execution.block
         self._progress.note_executed(tuple(end.seq for end in execution.state.effective.cut), block.height)
+        for closed in block.closed_lanes:
+            self._progress.note_closed(closed.lane)
         self._checkpoints.note_executed(execution)
         self._attesting.note_executed(block.height, block.attestation)
         if self._settlement is not None:

@@ -14,6 +14,7 @@ Invariants:
 import heapq
 import itertools
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class CutHistory:
         self.ends = ends
         self.height = height
         self._ends_before = ends  # what was reached before the first step that is remembered
+        self.forgotten_height = height  # at or below which that was
         self._steps: list[CutTime] = []
 
     def note(self, ends: Ends, height: Height) -> None:
@@ -54,7 +56,7 @@ class CutHistory:
         self.height = max(self.height, height)
         self._steps.append(CutTime(self.ends, height, wall_ms()))
         if len(self._steps) > 2 * HISTORY_MAX:
-            self._ends_before = self._steps[HISTORY_MAX - 1].ends
+            self._ends_before, self.forgotten_height, _ = self._steps[HISTORY_MAX - 1]
             del self._steps[:HISTORY_MAX]
 
     def covers(self, lane: int, seq: int) -> bool:
@@ -120,14 +122,33 @@ class Waiters:
             if event is not None:
                 event.set()
 
+    def wake_all(self) -> None:
+        """Wakes all."""
+        for event in self._events.values():
+            event.set()
+        self._events.clear()
+        self._places.clear()
+
 
 class Progress:
     """See the module's invariants."""
 
-    def __init__(self, ends: Ends, executed_height: Height, final_height: Height, attested_height: Height) -> None:
-        """What the disk gave back. `ends`: the executed cut; execution may be behind what is committed (`final`)."""
+    def __init__(
+        self,
+        ends: Ends,
+        executed_height: Height,
+        final_height: Height,
+        attested_height: Height,
+        *,
+        ordered: Ends | None = None,
+    ) -> None:
+        """What the disk gave back. `ends`: the executed cut; execution may be behind what is committed (`final`).
+
+        `ordered`: the committed cut, if it is known.
+        """
         self.news = News()
-        self.ordered = CutHistory(ends, executed_height)
+        committed_height = max(executed_height, final_height)
+        self.ordered = CutHistory(ends, executed_height) if ordered is None else CutHistory(ordered, committed_height)
         self.executed = CutHistory(ends, executed_height)
         self.final_height = final_height
         self.attested_height = attested_height
@@ -160,6 +181,11 @@ class Progress:
         self._moved.set()
         self._moved = trio.Event()
         self.news.executed(height)
+
+    def note_closed(self, lane: ValidatorIndex) -> None:
+        """The lane is closed: whoever waits for a position of it waits for nothing."""
+        for status in _LANE_RUNGS:
+            self._lane_waiters[status, lane].wake_all()
 
     def note_attested(self, height: Height) -> None:
         """A certificate covers everything up to `height`."""
@@ -194,10 +220,21 @@ class Progress:
         return self._attested.of(height)
 
     async def until_lane(self, status: Status, lane: ValidatorIndex, seq: Seq) -> None:
-        """Returns once the position is `ordered`, or executed for `final`."""
+        """Returns once the position is `ordered`, or executed for `final`; or when the lane is closed."""
         history = self.ordered if status is Status.ORDERED else self.executed
         if not history.covers(lane, seq):
             await self._lane_waiters[status, lane].until(seq)
+
+    async def until_any_lane(self, status: Status, places: Sequence[tuple[ValidatorIndex, Seq]]) -> None:
+        """Returns once one of these positions is, or its lane was closed meanwhile."""
+        async with trio.open_nursery() as nursery:
+
+            async def until(lane: ValidatorIndex, seq: Seq) -> None:
+                await self.until_lane(status, lane, seq)
+                nursery.cancel_scope.cancel()
+
+            for place in places:
+                nursery.start_soon(until, *place)
 
     async def until_attested(self, height: Height) -> None:
         """Returns once a certificate covers `height`."""

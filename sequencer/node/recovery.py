@@ -23,7 +23,7 @@ from consensus.replica.events import BatchHeld
 from consensus.replica.safety import SafetyRecord
 from consensus.replica.state import Recovered
 from consensus.vocabulary.attestation import AttestationShare
-from consensus.vocabulary.batch import Batch
+from consensus.vocabulary.batch import KIND_OPEN, Batch, read_segment, transaction_ids
 from consensus.vocabulary.certificates import QC, genesis_qc
 from consensus.vocabulary.tip import Tip
 from sequencer.execution.execute import Executor
@@ -40,8 +40,10 @@ from storage.errors import OtherKey, StorageFault
 from storage.evidence import EvidenceStore
 from storage.home import DirectoryLock, batches_directory
 from storage.key_use import check_used, mark_used
+from storage.keyspace import Puts
 from storage.record_number import RecordNumber
 from storage.safety import SafetyRecordBytes, SafetyStore
+from storage.transactions import LaneRun, TransactionStore
 
 _PAGE = 1_024
 _RESTORED_SHARES_MAX = 1_024
@@ -239,14 +241,27 @@ def held_above(cut: Sequence[LanePosition], stored: Sequence[RecoveredBatch]) ->
 
 
 def adopt_own_batches(chain: Genesis, stores: Stores, index: ValidatorIndex) -> None:
-    """Saves the own head again if a crash left the segment files ahead of it: what they hold counts as sealed ▲."""
+    """Saves the own head again if a crash left the segment files ahead of it: what they hold counts as sealed ▲.
+
+    So does the index of its transactions, which is written with the head: whoever got no answer asks by hash.
+    """
     head = stores.safety.load_own_head()
     seq, newest = (head.seq if head is not None else 0), None
     while page := stores.batches.list_lane(index, seq + 1, _PAGE):
         newest, seq = page[-1], page[-1].seq
     if newest is not None:
         batch = Batch.decode(stores.batches.read_stored(newest), chain.parameters.batch_bytes_max)
-        stores.database.write(own_head_puts(batch), sync=True)
+        stores.database.write([*own_head_puts(batch), *_sealed_puts(chain, batch)], sync=True)
+
+
+def _sealed_puts(chain: Genesis, batch: Batch) -> Puts:
+    puts: Puts = []
+    for place, entry in enumerate(batch.header.segments):
+        items = read_segment(batch.segment(place), entry.item_count, chain.parameters.tx_bytes_max)
+        if items is not None and entry.kind == KIND_OPEN:
+            run = LaneRun(batch.header.author, batch.header.seq, entry.namespace, entry.kind, 0)
+            puts += TransactionStore.sealed_puts(run, transaction_ids(entry.namespace, entry.kind, items))
+    return puts
 
 
 def recover_lanes(

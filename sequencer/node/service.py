@@ -8,7 +8,7 @@ Invariants:
    burst does not take it out of rotation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -137,11 +137,11 @@ class NodeService:
         """See `News.listen`."""
         self._progress.news.listen(listener)
 
-    def tell_ordered(self, confirm: Confirm) -> None:
-        """Tells clients of the blocks that a fresh QC covers."""
+    def ordered_news(self, confirm: Confirm) -> Callable[[], None]:
+        """Tells clients, when it is called, of the blocks that a fresh QC covers now."""
         tree, ends = self._replica.state.tree, tuple(end.seq for end in confirm.effective.cut)
         branch = tree.branch(confirm.tip.id) or ()
-        self._progress.news.ordered(branch, self._views.ordered_block, ends, tree.committed_height)
+        return self._progress.news.ordered(branch, self._views.ordered_block, ends, tree.committed_height)
 
     async def submit(self, namespace: NamespaceId, items: Items, client: str) -> SubmitOutcome:
         """See `Submissions.submit`."""

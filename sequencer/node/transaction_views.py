@@ -9,8 +9,9 @@ Invariants:
    milliseconds unless a batch is missing.
 2. A receipt made again names the same position as the first one: it is read from the batch.
 3. What has a place in a lane stays `received` until it is ordered, however long its author is away; it is `refused`
-   only if its lane is closed.
+   only if its lane is closed. Of a lane that is forked and not closed it says so.
 4. By a receipt's place nothing is called final but the batch that the receipt names.
+5. Of a copy in the own lane and one that a receipt names the one that has come further is told, and ends a wait.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,10 +35,12 @@ from consensus.numbers import (
 from consensus.signing import NodeKey
 from consensus.vocabulary.block import NamespaceBlock
 from consensus.vocabulary.receipt import Receipt, ReceiptItem
-from sequencer.client.status import L1Place, LanePlace, Status, TransactionPlace, TransactionStatus
+from sequencer.client.status import LADDER, L1Place, LanePlace, Status, TransactionPlace, TransactionStatus
+from sequencer.execution.blocks import ExecutedBlock
 from sequencer.execution.state import ExecutionState
 from sequencer.node.progress import Progress
 from sequencer.node.recovery import Stores
+from storage.batch_index import StoredBatch
 from storage.transactions import POSITIONS_MAX, FinalPlace, SealedPlace, TransactionPlaces, TransactionStore
 
 UNKNOWN_POLL_S = 0.1
@@ -65,11 +68,15 @@ class TransactionViews:
         stores: Stores,
         progress: Progress,
         away_since_ms: Callable[[ValidatorIndex], Milliseconds | None],
+        is_forked: Callable[[ValidatorIndex], bool],
         execution_state: Callable[[], ExecutionState],
         has_expired: Callable[[Hash], bool],
         l1_place: Callable[[Height], L1Place | None],
     ) -> None:
-        """`away_since_ms`: since when there is no link with another validator, None while there is one."""
+        """`away_since_ms`: since when there is no link with another validator, None while there is one.
+
+        `is_forked`: whether a lane's author is known to have signed two batches of one seq.
+        """
         self._chain = chain
         self._index = index
         self._key = key
@@ -78,6 +85,7 @@ class TransactionViews:
         self._batches = stores.batches
         self._progress = progress
         self._away_since_ms = away_since_ms
+        self._is_forked = is_forked
         self._execution_state = execution_state
         self._has_expired = has_expired
         self._l1_place = l1_place
@@ -86,10 +94,10 @@ class TransactionViews:
         """See `Service.status`."""
         found = self._transactions.load_places(tx_hash)
         if found is None:
-            if claimed is not None and claimed.lane < self._chain.validator_set.count:
-                return self._sealed(tx_hash, _Sealed(claimed.lane, claimed.seq, batch=claimed.batch), None, ())
             ended = self._has_expired(tx_hash)
-            return TransactionStatus(tx_hash, Status.EXPIRED if ended else Status.UNKNOWN)
+            return self._by_claim(tx_hash, claimed) or TransactionStatus(
+                tx_hash, Status.EXPIRED if ended else Status.UNKNOWN
+            )
         first = found.sealed[0] if found.sealed else None
         receipt = self._receipt_of(tx_hash, first) if first is not None else None
         places = self._places(found)
@@ -98,7 +106,17 @@ class TransactionViews:
         if first is None:
             return TransactionStatus(tx_hash, Status.UNKNOWN)
         sealed = _Sealed(ValidatorIndex(first.lane), Seq(first.seq), NamespaceId(first.namespace))
-        return self._sealed(tx_hash, sealed, receipt, places)
+        own = self._sealed(tx_hash, sealed, receipt, places)
+        other = self._by_claim(tx_hash, claimed)
+        if other is None or other.status not in LADDER or own.has_reached(other.status):
+            return own
+        return replace(other, namespace=own.namespace, receipt=receipt, places=places)
+
+    def _by_claim(self, tx_hash: Hash, claimed: LanePlace | None) -> TransactionStatus | None:
+        """By what a receipt says, if it names a lane."""
+        if claimed is None or claimed.lane >= self._chain.validator_set.count:
+            return None
+        return self._sealed(tx_hash, _Sealed(claimed.lane, claimed.seq, batch=claimed.batch), None, ())
 
     def _places(self, found: TransactionPlaces) -> tuple[TransactionPlace, ...]:
         """The first copies: the final ones, then those of the own lane that are not, as far as the index knows."""
@@ -143,18 +161,34 @@ class TransactionViews:
         if self._is_closed(lane, seq):
             return replace(status, status=Status.REFUSED, reason="lane_closed")
         if self._progress.executed.covers(lane, seq):
-            is_sure = place.batch is None or (len(held) == 1 and bool(named))
+            is_sure = place.batch is None or self._is_executed(place.lane, place.seq, place.batch, held)
             return self._executed(status, lane, seq) if is_sure else TransactionStatus(tx_hash, Status.UNKNOWN)
         if self._progress.ordered.covers(lane, seq):
             return replace(status, status=Status.ORDERED, ordered_ms=self._ordered_ms(lane, seq))
-        return replace(status, author_away_since_ms=self._away_since_ms(lane))
+        reason = "lane_forked" if self._is_forked(lane) else None
+        return replace(status, reason=reason, author_away_since_ms=self._away_since_ms(lane))
+
+    def _is_executed(self, lane: ValidatorIndex, seq: Seq, digest: Digest, held: Sequence[StoredBatch]) -> bool:
+        """Whether this batch is surely the one that was executed at its place.
+
+        Of a forked lane a batch that is held may be the other one, and what is pruned is held no more: there the
+        executed block tells.
+        """
+        if held and not self._is_forked(lane):
+            return [batch.digest for batch in held] == [digest]
+        step = self._progress.executed.first_covering(lane, seq)
+        encoded = self._blocks.load_executed_block(step.height) if step is not None else None
+        if encoded is None:
+            return False
+        namespaces = ExecutedBlock.decode(encoded).namespaces
+        return any((lane, seq, digest) == (run.lane, run.seq, run.digest) for part in namespaces for run in part.runs)
 
     def _executed(self, status: TransactionStatus, lane: ValidatorIndex, seq: Seq) -> TransactionStatus:
         step = self._progress.executed.first_covering(lane, seq)
         height = step.height if step is not None else None
         return replace(
             status,
-            status=self._progress.rung(height if height is not None else self._progress.executed.height),
+            status=self._progress.rung(height if height is not None else self._progress.executed.forgotten_height),
             height=height,
             section="open",
             ordered_ms=self._ordered_ms(lane, seq),
@@ -254,14 +288,22 @@ class TransactionViews:
         if found.has_reached(Status.FINAL):  # executed, but its height is not remembered: only later heights can help
             await trio.sleep(UNKNOWN_POLL_S)
             return
-        places = self._transactions.load_places(tx_hash)
-        place = places.sealed[0] if places is not None and places.sealed else claimed
-        if place is None or found.status is Status.UNKNOWN:
+        places = self._lane_places(tx_hash, claimed)
+        if not places or found.status is Status.UNKNOWN:
             await trio.sleep(UNKNOWN_POLL_S)
             return
-        if status is Status.ORDERED:
-            await self._progress.until_lane(Status.ORDERED, ValidatorIndex(place.lane), Seq(place.seq))
-        elif not self._progress.executed.covers(place.lane, place.seq):
-            await self._progress.until_lane(Status.FINAL, ValidatorIndex(place.lane), Seq(place.seq))
+        rung = Status.ORDERED if status is Status.ORDERED else Status.FINAL
+        history = self._progress.ordered if rung is Status.ORDERED else self._progress.executed
+        ahead = [place for place in places if not history.covers(*place)]
+        if ahead:
+            await self._progress.until_any_lane(rung, ahead)
         else:
             await self._progress.until_executed_more()
+
+    def _lane_places(self, tx_hash: Hash, claimed: LanePlace | None) -> list[tuple[ValidatorIndex, Seq]]:
+        """The first copy in the own lane, and the one that a receipt names."""
+        found = self._transactions.load_places(tx_hash)
+        places = [(ValidatorIndex(place.lane), Seq(place.seq)) for place in (found.sealed[:1] if found else ())]
+        if claimed is not None and claimed.lane < self._chain.validator_set.count:
+            places.append((claimed.lane, claimed.seq))
+        return places

@@ -68,7 +68,9 @@ METHODS = (
         "Where a transaction stands on the ladder, and its copies. Its author knows a hash at once, nodes that index "
         "all from `final` on, and every node by what its receipt says. `places` has the first 16 copies that the node "
         "knows of, `count` how many are final (1,024: or more). While its author is away a transaction with a receipt "
-        "stays `received`; it is `refused` (`lane_closed`) only if its author has signed two batches of one seq.",
+        "stays `received`; it is `refused` (`lane_closed`) only if its author has signed two batches of one seq. "
+        "From when the node knows of that until the lane is closed it is `received` with the reason `lane_forked`. "
+        "Of a copy in the node's own lane and one that `place` names the one that has come further is told.",
         get_transaction_status,
         (HASH, PLACE),
         result="Status",

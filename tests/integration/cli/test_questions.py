@@ -210,8 +210,8 @@ def test_send_through_several_nodes(capsys):
 def test_send_and_wait(capsys):
     answers = {
         "seq_sendTransaction": received,
-        "seq_waitForTransaction": lambda params: standing("final", height=5),
-        "seq_getTransactionStatus": standing("final", height=5),
+        "seq_waitForTransaction": lambda params: standing("final", height=5, hash=params["hash"]),
+        "seq_getTransactionStatus": lambda params: standing("final", height=5, hash=params["hash"]),
     }
     with node(answers) as (url, asked):
         shown = run(capsys, "tx", "send", "1", "0x00", "--wait", "final", "--timeout-ms", "5", "--url", url).out
@@ -220,6 +220,9 @@ def test_send_and_wait(capsys):
         assert method == "seq_waitForTransaction"
         assert (params["hash"], params["status"]) == (received(asked[0][1])["hash"], "final")
         assert params["timeout_ms"] <= 5
+        assert params["place"] == {"lane": 2, "seq": 7, "batch": "0x" + bytes(32).hex()}
+        first_is_down = ["--url", "http://127.0.0.1:9", "--also", url]
+        assert "final" in run(capsys, "tx", "send", "1", "0x00", "--wait", "final", *first_is_down).out
         run(capsys, "tx", "send", "1", "0x00", "--wait", "attested", "--url", url, code=1)
 
 

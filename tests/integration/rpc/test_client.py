@@ -318,6 +318,19 @@ class TestFollowing:
             with pytest.raises(UnprovedAnswer, match="no_quorum"):
                 await ask
 
+    async def test_a_proof_of_something_else_is_noticed(self, client, service, run, monkeypatch):
+        async def first(*_arguments):
+            return run.proof(1)
+
+        monkeypatch.setattr(service, "namespace_proof", first)
+        monkeypatch.setattr(service, "attestation", lambda _: run.certificate(1))
+        assert await client.namespace_proof(FIRST, Height(1)) == run.proof(1)
+        with pytest.raises(UnprovedAnswer, match="wrong_namespace"):
+            await client.namespace_proof(NamespaceId(FIRST + 1))
+        for ask in (client.namespace_proof(FIRST, Height(2)), client.attestation(Height(2))):
+            with pytest.raises(UnprovedAnswer, match="not_covered"):
+                await ask
+
     @pytest.mark.parametrize("page_bytes", [1024 * 1024, 70_000, 1])
     @pytest.mark.parametrize("is_pushed", [True, False])
     async def test_blocks_are_followed_with_proof_page_by_page(

@@ -57,7 +57,7 @@ async def test_a_step_caused_by_an_effect_saves_after_the_step_that_caused_it():
     driver = ConsensusDriver(
         chain=CHAIN,
         **stand_ins,
-        listener=ConsensusListener(lambda commit: None, lambda confirm: None, batches_needed),
+        listener=ConsensusListener(lambda commit: None, lambda confirm: lambda: None, batches_needed),
         metrics=Metrics("test"),
         failpoints=Failpoints(),
     )

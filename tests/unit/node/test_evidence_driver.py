@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from consensus import signing
-from consensus.evidence.check import Offence
+from consensus.evidence.check import LANE_FORK_RULE, Offence
 from consensus.evidence.proofs import InvalidProposal, SignedVote, TwoAttestations, TwoVotes, encode_proof, in_order
 from consensus.numbers import Digest, Seq, ValidatorIndex, View
 from consensus.signing import sha256
@@ -137,6 +137,18 @@ async def test_after_a_restart_it_is_known_and_shown_to_peers_whose_link_opens(m
     again.receive(ValidatorIndex(1), proof)
     await take_all(again)
     assert not again._host.broadcasts
+
+
+async def test_a_proof_of_a_peer_tells_of_a_forked_lane_also_after_a_restart(make_driver):
+    proof, (rule, validator, _) = EXAMPLES["two batches"]
+    assert rule == LANE_FORK_RULE
+    driver = make_driver()
+    assert not driver.has_forked(ValidatorIndex(validator))
+    driver.receive(ValidatorIndex(1), encode_proof(proof))
+    driver.receive(ValidatorIndex(1), encode_proof(EXAMPLES["two votes"][0]))
+    await take_all(driver)
+    for told in (driver, make_driver()):
+        assert [lane for lane in range(4) if told.has_forked(ValidatorIndex(lane))] == [validator]
 
 
 async def test_what_peers_can_make_us_hold_is_bounded(make_driver, monkeypatch):

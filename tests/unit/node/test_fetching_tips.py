@@ -81,7 +81,7 @@ def make_driver(database: Database, replica: Replica, host: Host) -> tuple[Conse
         replica=replica,
         outbox=outbox,
         store=ChainStore(database),
-        listener=ConsensusListener(lambda commit: None, lambda confirm: None, lambda needed: None),
+        listener=ConsensusListener(lambda commit: None, lambda confirm: lambda: None, lambda needed: None),
         metrics=metrics,
         failpoints=Failpoints(),
     )

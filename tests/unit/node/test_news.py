@@ -41,7 +41,7 @@ def tips(*named: tuple[int, str]) -> list[Any]:
 
 
 def tell(news: News, *named: tuple[int, str], committed: int = 0) -> None:
-    news.ordered(tips(*named), lambda tip: tip.id, (), Height(committed))  # type: ignore[arg-type, return-value]
+    news.ordered(tips(*named), lambda tip: tip.id, (), Height(committed))()  # type: ignore[arg-type, return-value]
 
 
 def test_every_ordered_block_is_told_once_after_its_parent():
@@ -52,6 +52,21 @@ def test_every_ordered_block_is_told_once_after_its_parent():
     tell(news, (2, "b"), (3, "c"), (4, "d"), committed=1)
     tell(news, (3, "c"), (4, "other"), committed=2)  # an equivocating leader has made another one
     assert listener.told == [("ordered", "a"), ("ordered", "b"), ("ordered", "c", "d"), ("ordered", "other")]
+
+
+def test_what_is_told_late_is_what_was_ordered_then():
+    news, listener, committed = News(), Listener(), set[Any]()
+    news.listen(listener)
+    branches = (tips((1, "a")), tips((1, "a"), (2, "b")), tips((2, "b"), (3, "c")))
+    later = [
+        news.ordered(branch, lambda tip: (tip.id, tip.id in committed), (), Height(branch[0].header.height - 1))  # type: ignore[arg-type, return-value]
+        for branch in branches
+    ]
+    assert listener.told == []
+    committed.update("abc")  # while what we saved is being synced
+    for tell_now in later:
+        tell_now()
+    assert listener.told == [("ordered", (name, False)) for name in "abc"]
 
 
 def test_what_is_remembered_is_what_is_not_committed():
@@ -76,6 +91,7 @@ def test_progress_tells_on_what_it_notes():
 async def test_a_fresh_qc_is_told_once_what_we_saved_before_it_is_synced():
     """It may count our own vote, which a crash could still make us forget, and vote otherwise."""
     confirm = Confirm(SimpleNamespace(header=SimpleNamespace(height=3)), None, None)  # type: ignore[arg-type]
+    seen: list[Confirm] = []
     told: list[Confirm] = []
     waiting: list[Callable[[], None]] = []
     replica = SimpleNamespace(
@@ -84,15 +100,20 @@ async def test_a_fresh_qc_is_told_once_what_we_saved_before_it_is_synced():
     )
     outbox = SimpleNamespace(put=lambda puts: None, post=waiting.append)
     stand_ins: dict[str, Any] = {"replica": replica, "outbox": outbox, "store": None}
+
+    def confirmed(found: Confirm) -> Callable[[], None]:
+        seen.append(found)
+        return lambda: told.append(found)
+
     driver = ConsensusDriver(
         chain=CHAIN,
         **stand_ins,
-        listener=ConsensusListener(lambda commit: None, told.append, lambda needed: None),
+        listener=ConsensusListener(lambda commit: None, confirmed, lambda needed: None),
         metrics=Metrics("test"),
         failpoints=Failpoints(),
     )
     driver.start()
-    assert told == []
+    assert (seen, told) == ([confirm], [])
     for deliver in waiting:
         deliver()
     assert told == [confirm]

@@ -156,3 +156,23 @@ async def test_a_waiter_that_is_cancelled_as_it_is_woken_is_not_counted_twice(nu
             nursery.start_soon(cancel_and_wake)
             await waiters.until(9)
     assert waiters.held == 0
+
+
+def test_what_is_forgotten_was_reached_at_or_below_a_height_that_is_told():
+    history = CutHistory(ends(3), Height(5))
+    assert history.forgotten_height == 5
+    for height in range(6, 6 + 2 * HISTORY_MAX + 1):
+        history.note(ends(height), Height(height))
+    forgotten = history.forgotten_height
+    assert history.first_covering(0, forgotten) is None
+    found = history.first_covering(0, forgotten + 1)
+    assert found is not None
+    assert found.height == forgotten + 1
+
+
+def test_what_is_committed_is_ordered_before_it_is_executed():
+    progress = Progress(ends(1), Height(5), Height(9), Height(4), ordered=ends(7))
+    assert progress.ordered.covers(0, 7)
+    assert not progress.executed.covers(0, 7)
+    assert progress.ordered.height == 9
+    assert Progress(ends(1), Height(5), Height(0), Height(4), ordered=ends(1)).ordered.height == 5  # from a checkpoint

@@ -7,6 +7,7 @@ import pytest
 
 from consensus.numbers import ValidatorIndex
 from consensus.ordering.cut import LanePosition, lane_start
+from consensus.vocabulary.batch import KIND_OPEN, transaction_id
 from sequencer.lanes.bounds import LaneBounds
 from sequencer.lanes.lanes import Lanes
 from sequencer.node.recovery import Stores, adopt_own_batches, guard_key, recover_lanes, stored_above
@@ -18,6 +19,7 @@ from storage.errors import OtherKey, SafetyRecordLost, SafetyRecordRolledBack
 from storage.home import DirectoryLock
 from storage.safety import OwnHead, SafetyStore
 from storage.segments import BatchRecord
+from storage.transactions import TransactionStore
 from tests.committee import FIRST, Committee, LaneWriter, Segment
 
 OWN = ValidatorIndex(0)
@@ -80,6 +82,15 @@ def test_an_own_batch_without_its_head_is_adopted_for_good(committee, stores):
         chain, OWN, LaneBounds(), recover_lanes(stores, cut_after(two), stored_above(chain, stores, lane_start(4)))
     )
     assert lanes.own_next() == (3, two.digest)
+
+
+def test_the_transactions_of_an_adopted_batch_are_found_by_their_hashes(committee, stores):
+    batch = LaneWriter(committee, OWN).seal(Segment(FIRST, (b"a", b"b")))
+    hold(stores, batch)  # killed here: neither its head nor its index is saved
+    adopt_own_batches(committee.chain, stores, OWN)
+    index = TransactionStore(stores.database)
+    found = [index.load_places(transaction_id(FIRST, KIND_OPEN, item)) for item in (b"a", b"b")]
+    assert [[(place.seq, place.index) for place in places.sealed] for places in found if places] == [[(1, 0)], [(1, 1)]]
 
 
 def test_a_head_that_is_newer_than_the_files_stays(committee, stores):

@@ -4,6 +4,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import trio
+import trio.testing
 
 from consensus.numbers import Hash, Height, Milliseconds, Seq, ValidatorIndex
 from consensus.vocabulary.batch import KIND_OPEN, Batch, transaction_id
@@ -17,7 +19,7 @@ from storage.blocks import BlockStore
 from storage.database import Database
 from storage.transactions import POSITIONS_MAX, LaneRun, TransactionStore
 from tests.chain_run import ChainRun
-from tests.committee import FIRST, Committee
+from tests.committee import FIRST, Committee, LaneWriter, Segment
 
 TX = Hash(b"t" * 32)
 ITEM = b"one"
@@ -58,6 +60,7 @@ class Desk:
         self.progress = Progress((Seq(0),) * 4, Height(0), Height(0), Height(0))
         self.away: dict[ValidatorIndex, Milliseconds] = {}
         self.closed: list[ClosedLane] = []
+        self.forked: set[ValidatorIndex] = set()
         stores = SimpleNamespace(database=database, blocks=BlockStore(database), batches=self.log)
         self.views = TransactionViews(
             chain=chain,
@@ -66,6 +69,7 @@ class Desk:
             stores=stores,  # type: ignore[arg-type]
             progress=self.progress,
             away_since_ms=self.away.get,
+            is_forked=lambda lane: lane in self.forked,
             execution_state=lambda: replace(self.run.state, closed_lanes=tuple(self.closed)),
             has_expired=lambda _: False,
             l1_place=lambda _: None,
@@ -98,6 +102,7 @@ class Desk:
             puts += TransactionStore.final_puts(lane_run, part.index, position, [HASH])
             position += run.item_count
         puts += BlockStore.namespace_block_puts(part.namespace, part.index, block.height, part.encode())
+        puts += BlockStore.executed_block_puts(block.height, block.encode())
         self.database.write(puts, sync=True)
         self.progress.note_executed(tuple(end.seq for end in self.run.state.effective.cut), block.height)
         return block
@@ -182,3 +187,108 @@ async def test_a_receipt_can_be_waited_for_at_another_node(desk, nursery):
     desk.block(batch, indexed=False)
     found = await desk.views.wait(HASH, Status.FINAL, 10_000, place_of(batch))
     assert found.has_reached(Status.FINAL)
+
+
+def test_a_receipt_of_another_lane_counts_where_the_own_copy_is_behind(desk):
+    desk.index(desk.hold(desk.seal(0)))
+    other = desk.hold(desk.seal(2))
+    desk.block(other, indexed=False)
+    assert desk.views.status(HASH).status is Status.RECEIVED
+    found = desk.views.status(HASH, place_of(other))
+    assert (found.status, found.height) == (Status.FINAL, Height(1))
+    assert found.receipt is not None
+    assert [place.lane for place in found.places] == [0]
+
+
+def test_a_receipt_of_another_lane_holds_where_the_own_lane_is_closed(desk):
+    desk.index(desk.hold(desk.seal(0)))
+    desk.closed = [ClosedLane(ValidatorIndex(0), Seq(1))]
+    assert desk.views.status(HASH).status is Status.REFUSED
+    assert desk.views.status(HASH, place_of(desk.seal(2))).status is Status.RECEIVED
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("status", [Status.ORDERED, Status.FINAL])
+async def test_either_copy_ends_a_wait(desk, nursery, first, status):
+    copies = {lane: desk.hold(desk.seal(lane)) for lane in (0, 2)}
+    desk.index(copies[0])
+    found = []
+
+    async def wait():
+        found.append(await desk.views.wait(HASH, status, 10_000, place_of(copies[2])))
+
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    desk.block(copies[first], indexed=False)
+    await trio.testing.wait_all_tasks_blocked()
+    assert [status.status for status in found] == [Status.FINAL]
+
+
+async def test_a_wait_for_another_copy_rests_while_the_own_one_is_refused(desk, autojump_clock):
+    own = desk.hold(desk.seal(0))
+    desk.index(own)
+    desk.block(own, indexed=False)
+    desk.closed = [ClosedLane(ValidatorIndex(0), Seq(1))]
+    asked, status = [], desk.views.status
+
+    def note(*arguments):
+        asked.append(arguments)
+        return status(*arguments)
+
+    desk.views.status = note
+    found = await desk.views.wait(HASH, Status.FINAL, 10_000, place_of(desk.seal(2)))
+    assert found.status is Status.RECEIVED
+    assert len(asked) < 5
+
+
+async def test_a_wait_ends_when_the_lane_is_closed(desk, nursery):
+    batch = desk.hold(desk.seal(2))
+    found = []
+
+    async def wait(status):
+        found.append(await desk.views.wait(HASH, status, 10_000, place_of(batch)))
+
+    nursery.start_soon(wait, Status.ORDERED)
+    nursery.start_soon(wait, Status.FINAL)
+    await trio.testing.wait_all_tasks_blocked()
+    desk.closed = [ClosedLane(ValidatorIndex(2), Seq(1))]
+    desk.progress.note_closed(ValidatorIndex(2))
+    await trio.testing.wait_all_tasks_blocked()
+    assert [status.reason for status in found] == ["lane_closed", "lane_closed"]
+
+
+def test_of_a_forked_lane_what_is_not_ordered_says_so(desk):
+    batch = desk.hold(desk.seal(2))
+    desk.forked.add(ValidatorIndex(2))
+    found = desk.views.status(HASH, place_of(batch))
+    assert (found.status, found.reason, found.has_ended) == (Status.RECEIVED, "lane_forked", False)
+    desk.block(batch, indexed=False)
+    assert desk.views.status(HASH, place_of(batch)).reason is None
+
+
+def test_of_two_batches_of_one_seq_the_executed_one_is_final_whichever_is_held(desk):
+    batch = desk.seal(2)
+    rival = desk.hold(LaneWriter(desk.committee, ValidatorIndex(2)).seal(Segment(FIRST, (b"rival",))))
+    assert (rival.header.seq, rival.digest == batch.digest) == (batch.header.seq, False)
+    desk.block(batch, indexed=False)  # and pruned: it is held no more
+    desk.forked.add(ValidatorIndex(2))
+    assert desk.views.status(HASH, place_of(rival)).status is Status.UNKNOWN
+    assert desk.views.status(HASH, place_of(batch)).status is Status.FINAL
+
+
+def test_a_batch_that_is_pruned_is_final_still(desk):
+    batch = desk.seal(2)
+    desk.block(batch, indexed=False)
+    assert desk.views.status(HASH, place_of(batch)).status is Status.FINAL
+    wrong = replace(place_of(batch), batch=desk.seal(1).digest)
+    assert desk.views.status(HASH, wrong).status is Status.UNKNOWN
+
+
+def test_a_rung_does_not_fall_when_the_height_is_forgotten(desk):
+    batch = desk.hold(desk.seal(2))
+    desk.block(batch, indexed=False)
+    ends = tuple(end.seq for end in desk.run.state.effective.cut)
+    desk.views._progress = restarted = Progress(ends, Height(1), Height(1), Height(1))
+    assert desk.views.status(HASH, place_of(batch)).status is Status.ATTESTED
+    restarted.note_executed(ends, Height(2))
+    assert desk.views.status(HASH, place_of(batch)).status is Status.ATTESTED
