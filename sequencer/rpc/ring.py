@@ -9,6 +9,7 @@ Invariants:
 2. The newest item is always kept, whatever its size.
 3. At most WOKEN_AT_ONCE followers are woken by an item; each wakes the next. So an item with many followers never
    fills a turn of the event loop.
+4. One that is woken and finds nothing new wakes nobody: all who wait behind it began to wait after the newest item.
 """
 
 from collections import deque
@@ -76,4 +77,5 @@ class Ring(Generic[Tag]):
         """Returns once there is an item at this position or beyond."""
         while position >= self.next_position:
             await self._waiting.park()
-            self._waiting.unpark()
+            if position < self.next_position:
+                self._waiting.unpark()
