@@ -29,29 +29,12 @@ from sequencer.rpc.options import (
     RETRY_AFTER_DEFAULT_MS,
     SILENCE_SECONDS_MAX,
 )
+from sequencer.rpc.pace import Pace
 from sequencer.rpc.session import Caller, Session
 from sequencer.telemetry import table
 
 PATH = "/ws"
 GOING_AWAY = 1001  # RFC 6455 §7.4.1
-
-
-class Pace:
-    """How fast a client's messages are read: so many a second, and as many at once."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._left = per_second
-        self._at_s = trio.current_time()
-
-    async def take(self) -> None:
-        """Returns when the next message may be worked on."""
-        now_s = trio.current_time()
-        self._left = min(self._per_second, self._left + (now_s - self._at_s) * self._per_second)
-        self._at_s = now_s
-        self._left -= 1
-        if self._left < 0:
-            await trio.sleep(-self._left / self._per_second)
 
 
 class WebSocketDoor:
