@@ -4,7 +4,8 @@ import pytest
 import trio
 import trio.testing
 
-from sequencer.rpc.ring import WOKEN_AT_ONCE, FellBehind, Ring
+from sequencer.rpc.ring import FellBehind, Ring
+from sequencer.rpc.waking import WOKEN_AT_ONCE
 
 
 def test_positions_rise_and_the_oldest_go():
