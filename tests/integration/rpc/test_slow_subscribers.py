@@ -177,6 +177,38 @@ class TestDoor:
             async with subscriber(server) as again:
                 assert "result" in await again.call("seq_syncStatus")
 
+    async def test_many_that_come_at_once_are_counted_too(self, service, metrics):
+        async with running(service, RpcOptions(port=0, web_sockets_max=3), metrics) as server:
+            streams = [await trio.open_tcp_stream(server.host, server.port) for _ in range(20)]
+            answers: list[bytes] = []
+
+            async def shake_hands(stream: trio.SocketStream) -> None:
+                await stream.send_all(HANDSHAKE % b"")
+                answers.append(bytes(await stream.receive_some(12)))
+
+            async with trio.open_nursery() as nursery:
+                for stream in streams:
+                    nursery.start_soon(shake_hands, stream)
+            assert 0 < answers.count(b"HTTP/1.1 101") <= 3
+            for stream in streams:
+                await stream.aclose()
+
+    async def test_one_client_leaves_places_to_others(self, service, metrics, monkeypatch):
+        monkeypatch.setattr("sequencer.rpc.web_socket.client_of", lambda scope: scope["query_string"].decode())
+        handshake = HANDSHAKE.replace(b"/ws", b"/ws?%s") % (b"%s", b"")
+        options = RpcOptions(port=0, web_sockets_max=8)
+        async with running(service, options, metrics) as server, AsyncExitStack() as stack:
+
+            async def open_one(client: bytes) -> bytes:
+                stream = await stack.enter_async_context(await trio.open_tcp_stream(server.host, server.port))
+                await stream.send_all(handshake % client)
+                return bytes(await stream.receive_some(12))[-3:]
+
+            greedy = [await open_one(b"greedy") for _ in range(10)]
+            assert greedy == [b"101"] * 4 + [b"503"] * 6
+            assert [await open_one(b"second") for _ in range(3)] == [b"101", b"101", b"503"]
+            assert await open_one(b"third") == b"101"
+
     @pytest.mark.parametrize(("origins", "status"), [((), b"403"), (("https://a.example",), b"101"), (("*",), b"101")])
     async def test_a_web_page_needs_to_be_allowed(self, service, metrics, origins, status):
         async with running(service, RpcOptions(port=0, origins=origins), metrics) as server:
