@@ -255,7 +255,8 @@ class TestDoor:
         ],
     )
     async def test_frames_that_bring_nothing_fill_no_turn_of_the_event_loop(self, server, monkeypatch, first, frame):
-        turn, taken = 0, Counter()
+        turn = 0
+        taken: Counter[int] = Counter()
         handle = WebSocketStream._handle_event
 
         async def count(stream, event) -> None:
