@@ -25,6 +25,18 @@ from tests.integration.rpc.web_sockets import GrowingChain, until
 HASHES = [Hash(bytes([number]) * 32) for number in range(3)]
 
 
+def text_frame(text: bytes) -> bytes:
+    """As a server sends it: without a mask."""
+    return b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big")) + text
+
+
+ANSWER = text_frame(b'{"jsonrpc":"2.0","id":1,"result":"0x1"}')
+TOO_SLOW = text_frame(
+    b'{"jsonrpc":"2.0","method":"seq_subscription","params":{"subscription":"0x1","error":'
+    b'{"code":-32015,"message":"subscriber too slow","data":{"reason":"subscriber_too_slow"}}}}'
+)
+
+
 @pytest.fixture
 def service(committee) -> FakeService:
     service = FakeService(committee)
@@ -233,6 +245,27 @@ class TestOthers:
             nursery.cancel_scope.cancel()
         assert sum(taken.values()) >= 20_000
         assert max(taken.values()) <= 10
+
+    @pytest.mark.parametrize(
+        "answer", [b"", ANSWER, ANSWER + TOO_SLOW], ids=["closes", "subscribes and closes", "says too slow"]
+    )
+    async def test_a_node_that_takes_connections_and_brings_nothing_is_left_for_another(
+        self, answer, server, chain, committee
+    ):
+        chain.add(b"one", attested=True)
+        async with (
+            lying_node(answer) as url,
+            SequencerClient([url, server.url], genesis=committee.chain) as client,
+            aclosing(client.follow_namespace(FIRST)) as blocks,
+        ):
+            with trio.fail_after(5):
+                assert (await anext(blocks)).transactions == (b"one",)
+
+    async def test_a_subscriber_that_is_only_ever_told_it_is_too_slow_ends(self, monkeypatch):
+        monkeypatch.setattr("sequencer.client.subscribing.REOPENING_SECONDS_MAX", 0.2)
+        async with lying_node(ANSWER + TOO_SLOW) as url, SequencerClient(url) as client:
+            with trio.fail_after(5), pytest.raises(RequestRefused, match="too slow"):
+                await anext(client.follow_heads())
 
 
 @asynccontextmanager
