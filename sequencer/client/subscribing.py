@@ -5,7 +5,8 @@ Refuses to do: judge items, or know where to go on: whoever follows says so at e
 
 Invariants:
 1. Every error is a `ClientError`. A lost connection is one only if no node takes the subscription again within
-   REOPENING_SECONDS_MAX.
+   REOPENING_SECONDS_MAX, and at the first opening if every node that is reached has let it go. A node that has brought
+   nothing since it was opened is asked only after all others.
 2. What was subscribed to is subscribed to with a fresh filter each time: items sent in between come or do not come as
    the kind promises.
 """
@@ -40,6 +41,7 @@ class SubscribedItems:
         self._socket: WebSocket | None = None
         self._identity = ""
         self._was_open = False
+        self._brings_items = False
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before the first item is asked for."""
@@ -58,31 +60,41 @@ class SubscribedItems:
     async def next(self) -> Any:
         """The next item, a plain JSON value. Raises `ClientError`; may be called again after it."""
         lost_at_s: float | None = None
+        left_count = 0
         delay_s = REOPENING_DELAY_S_MIN
         while True:
             try:
                 socket = self._socket or await self._open()
-                return self._read_item(await socket.receive())
-            except NodeUnreachable:
-                await self.aclose()
-                lost_at_s = trio.current_time() if lost_at_s is None else lost_at_s
-                if not self._was_open or trio.current_time() - lost_at_s > REOPENING_SECONDS_MAX:
+                item = self._read_item(await socket.receive())
+            except (NodeUnreachable, RequestRefused) as error:
+                was_reached = self._socket is not None
+                await self._leave()
+                if isinstance(error, RequestRefused) and error.reason != "subscriber_too_slow":
                     raise
-            except NoSubscriptions:
-                await self.aclose()
-                raise
-            except RequestRefused as refused:
-                await self.aclose()
-                if refused.reason != "subscriber_too_slow":
+                left_count += was_reached
+                lost_at_s = trio.current_time() if lost_at_s is None else lost_at_s
+                if self._was_open and trio.current_time() - lost_at_s > REOPENING_SECONDS_MAX:
+                    raise
+                if not self._was_open and (not was_reached or left_count >= self._transport.node_count):
                     raise
             except BaseException:
                 await self.aclose()
                 raise
+            else:
+                self._brings_items = True
+                return item
             await trio.sleep(delay_s)
             delay_s = min(2 * delay_s, REOPENING_DELAY_S_MAX)
 
+    async def _leave(self) -> None:
+        """Closes it; asks the other nodes first if this one took the connection and brought nothing."""
+        if self._socket is not None and not self._brings_items:
+            self._transport.distrust_first()
+        await self.aclose()
+
     async def _open(self) -> WebSocket:
         self._socket = socket = await self._transport.open_web_socket()
+        self._brings_items = False
         request = {
             "jsonrpc": "2.0",
             "id": _REQUEST_ID,

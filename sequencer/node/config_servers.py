@@ -21,7 +21,10 @@ class RpcSection(Section):
         default=60_000, ge=100, le=HOUR_MS, description="longest time a client may wait in seq_waitForTransaction"
     )
     web_sockets_max: int = Field(
-        default=256, ge=0, le=100_000, description="most WebSockets open at once, each one of connections_max"
+        default=256,
+        ge=0,
+        le=100_000,
+        description="most WebSockets open at once, each one of connections_max; one client, half of what others leave",
     )
     subscriptions_max: int = Field(default=16, ge=1, le=1_000, description="most subscriptions on one WebSocket")
     subscription_messages_max: int = Field(

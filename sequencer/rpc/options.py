@@ -28,6 +28,8 @@ RETRY_AFTER_DEFAULT_MS = 1_000
 
 MESSAGE_BYTES_MAX = 256 * 1024  # of a client on a WebSocket
 MESSAGES_PER_SECOND = 100.0  # of a client on a WebSocket, and as many at once; beyond it they are read more slowly
+FRAMES_PER_SECOND = 100.0  # of a client on a WebSocket that bring next to nothing, and as many at once: likewise
+FRAME_BYTES_MIN = 1_024  # in a frame that ends no message; a smaller one brings next to nothing
 CALLS_AT_ONCE_MAX = 16  # messages of one WebSocket that are worked on; the next is read when one is answered
 PING_SECONDS = 20.0  # between pings on a WebSocket
 SILENCE_SECONDS_MAX = 60.0  # without a byte from a client on a WebSocket, pongs included

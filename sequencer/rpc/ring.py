@@ -7,16 +7,13 @@ Invariants:
 1. Positions rise by one with each item. A follower has a position and no queue of its own: what is kept is bounded by
    the ring, however many follow and however slowly.
 2. The newest item is always kept, whatever its size.
-3. At most WOKEN_AT_ONCE followers are woken by an item; each wakes the next. So an item with many followers never
-   fills a turn of the event loop.
+3. An item with many followers never fills a turn of the event loop (`waking.py`).
 """
 
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
-import trio
-
-WOKEN_AT_ONCE = 4
+from sequencer.rpc.waking import Waking
 
 Tag = TypeVar("Tag")
 
@@ -41,7 +38,7 @@ class Ring(Generic[Tag]):
         self._messages_max = messages_max
         self._entries: deque[Entry[Tag]] = deque()
         self._held_bytes = 0
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._followers = Waking()
 
     @property
     def first_position(self) -> int:
@@ -60,7 +57,7 @@ class Ring(Generic[Tag]):
         self._held_bytes += len(text)
         while len(self._entries) > 1 and (len(self._entries) > self._messages_max or self._held_bytes > self.bytes_max):
             self._held_bytes -= len(self._entries.popleft().text)
-        self._waiting.unpark(count=WOKEN_AT_ONCE)
+        self._followers.wake()
 
     def at(self, position: int) -> Entry[Tag]:
         """The item at a position below `next_position`. Raises `FellBehind`."""
@@ -75,5 +72,4 @@ class Ring(Generic[Tag]):
     async def until(self, position: int) -> None:
         """Returns once there is an item at this position or beyond."""
         while position >= self.next_position:
-            await self._waiting.park()
-            self._waiting.unpark()
+            await self._followers.until_woken()

@@ -1,9 +1,8 @@
 """How far the chain is on every rung of the ladder, as the node has told it, and waiting for it to move."""
 
-import trio
-
 from consensus.numbers import GENESIS_HEIGHT, Seq
 from sequencer.client.views import SyncStatus
+from sequencer.rpc.waking import Waking
 
 
 class Rungs:
@@ -17,13 +16,12 @@ class Rungs:
         self.attested_height = status.attested_height
         self.posted_height = status.l1.posted_height if status.l1 is not None else GENESIS_HEIGHT
         self.settled_height = status.l1.settled_height if status.l1 is not None else GENESIS_HEIGHT
-        self._moved = trio.Event()
+        self._moved = Waking()
 
     def wake(self) -> None:
         """Wakes whoever waits: something was written."""
-        self._moved.set()
-        self._moved = trio.Event()
+        self._moved.wake()
 
     async def until_moved(self) -> None:
         """Returns after the next rung has moved."""
-        await self._moved.wait()
+        await self._moved.until_woken()

@@ -4,12 +4,15 @@ Responsible for: who may open one, how many there are, how fast their messages a
 Refuses to do: know methods (`json_rpc.py`), subscriptions (`session.py`), or frames (`web_socket_stream.py`).
 
 Invariants:
-1. At most `web_sockets_max` are open; one more is refused with 503 before it is.
+1. At most `web_sockets_max` are open, of one client at most half of those that others leave; one more is refused with
+   503 before it is. Its place is taken before anything waits: many handshakes come in one turn of the event loop.
 2. A web page may open one only if its origin is configured: a browser sends no preflight for a WebSocket, so any page
    could otherwise use a node on its reader's machine.
 3. At most CALLS_AT_ONCE_MAX messages of a client are worked on, and MESSAGES_PER_SECOND read; the rest waits unread.
 4. When the server stops, a client is told so (1001), within CLOSE_SECONDS_MAX.
 """
+
+from contextlib import ExitStack
 
 import msgspec
 import trio
@@ -18,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sequencer.rpc.clients import client_of
 from sequencer.rpc.connection import STATE_KEY
-from sequencer.rpc.context import Context
+from sequencer.rpc.context import Context, FairPlaces
 from sequencer.rpc.errors import RequestRefused, error_object
 from sequencer.rpc.feeds import Feeds
 from sequencer.rpc.json_rpc import JsonRpc, error_answer
@@ -26,32 +29,14 @@ from sequencer.rpc.options import (
     CALLS_AT_ONCE_MAX,
     CLOSE_SECONDS_MAX,
     MESSAGES_PER_SECOND,
-    RETRY_AFTER_DEFAULT_MS,
     SILENCE_SECONDS_MAX,
 )
+from sequencer.rpc.pace import Pace
 from sequencer.rpc.session import Caller, Session
 from sequencer.telemetry import table
 
 PATH = "/ws"
 GOING_AWAY = 1001  # RFC 6455 §7.4.1
-
-
-class Pace:
-    """How fast a client's messages are read: so many a second, and as many at once."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._left = per_second
-        self._at_s = trio.current_time()
-
-    async def take(self) -> None:
-        """Returns when the next message may be worked on."""
-        now_s = trio.current_time()
-        self._left = min(self._per_second, self._left + (now_s - self._at_s) * self._per_second)
-        self._at_s = now_s
-        self._left -= 1
-        if self._left < 0:
-            await trio.sleep(-self._left / self._per_second)
 
 
 class WebSocketDoor:
@@ -62,27 +47,30 @@ class WebSocketDoor:
         self._feeds = feeds
         self._json_rpc = json_rpc
         self._open_count = 0
+        self._places = FairPlaces(context.options.web_sockets_max + 1)  # half is rounded up: one place is one client's
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The endpoint."""
-        refused = self._refusal(scope)
-        await receive()  # websocket.connect
-        if refused is not None:
-            await _deny(refused, scope, receive, send)
-            return
-        self._count(1)
-        try:
+        with ExitStack() as place:
+            refused = self._take_place(scope, place)
+            await receive()  # websocket.connect
+            if refused is not None:
+                await _deny(refused, scope, receive, send)
+                return
+            self._count(1)
+            place.callback(self._count, -1)
             await self._serve(scope, receive, send)
-        finally:
-            self._count(-1)
 
-    def _refusal(self, scope: Scope) -> RequestRefused | None:
+    def _take_place(self, scope: Scope, place: ExitStack) -> RequestRefused | None:
+        """Holds a place until `place` is closed; or why there is none."""
         origins = [value.decode("latin1") for name, value in scope["headers"] if name.lower() == b"origin"]
         allowed = self._context.options.origins
         if "*" not in allowed and any(origin not in allowed for origin in origins):
             return RequestRefused("forbidden_origin")
-        if self._open_count >= self._context.options.web_sockets_max:
-            return RequestRefused("overloaded", retry_after_ms=RETRY_AFTER_DEFAULT_MS)
+        try:
+            place.enter_context(self._places.taken(client_of(scope), 1))
+        except RequestRefused as refused:
+            return refused
         return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

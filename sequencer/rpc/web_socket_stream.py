@@ -1,7 +1,8 @@
 """A WebSocket on a connection: hypercorn's, with what it leaves open closed.
 
 Responsible for: everything about WebSockets that depends on the inside of hypercorn 0.18: a message that goes on after
-it was refused for its length, a handshake that is refused and never ended, compression.
+it was refused for its length, a handshake that is refused and never ended, frames that are worked on as fast as they
+come, compression.
 Refuses to do: know any path, or what messages mean.
 
 Invariants:
@@ -10,6 +11,9 @@ Invariants:
 2. Every handshake ends in an open WebSocket or in a closed connection.
 3. No extension is agreed on: a compressed message has no bound until it is unpacked, and what is compressed for one
    client cannot be shared with another.
+4. Frames that bring next to nothing (pings, pongs, small fragments) are worked on no faster than FRAMES_PER_SECOND:
+   a read brings ten thousand of them, which would take a good part of a second in one turn of the event loop. Whole
+   messages wait for the application instead.
 """
 
 from typing import Any
@@ -22,7 +26,8 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Event, Message, Ping
 from wsproto.frame_protocol import CloseReason
 
-from sequencer.rpc.options import DRAIN_SECONDS_MAX
+from sequencer.rpc.options import DRAIN_SECONDS_MAX, FRAME_BYTES_MIN, FRAMES_PER_SECOND
+from sequencer.rpc.pace import Pace
 
 EXTENSIONS_HEADER = b"sec-websocket-extensions"
 
@@ -42,6 +47,7 @@ class WebSocketStream(WSStream):
     """See the module's invariants."""
 
     _is_refused = False
+    _pace: Pace | None = None
 
     async def handle(self, event: StreamEvent) -> None:
         """Takes what comes from the client."""
@@ -53,6 +59,9 @@ class WebSocketStream(WSStream):
     async def _handle_events(self) -> None:
         for event in self.connection.events():
             await self._handle_event(event)
+            if self._is_refused or _brings_little(event):
+                self._pace = self._pace or Pace(FRAMES_PER_SECOND)
+                await self._pace.take()
 
     async def _handle_event(self, event: Event) -> None:
         match event:
@@ -83,3 +92,10 @@ class WebSocketStream(WSStream):
         await self.context.sleep(DRAIN_SECONDS_MAX)
         if not self.closed:
             await self.send(StreamClosed(stream_id=self.stream_id))
+
+
+def _brings_little(event: Event) -> bool:
+    """Whether an event costs as much as any other and nothing else holds it back."""
+    if isinstance(event, Message):
+        return event.frame_finished and not event.message_finished and len(event.data) < FRAME_BYTES_MIN
+    return True

@@ -1,15 +1,18 @@
 """The client library's subscriptions: against servers that go away, come back, lie, or have none."""
 
+from collections import Counter
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import pytest
 import trio
+from wsproto.events import Event
 
 from consensus.numbers import Hash, Height, Seq
 from sequencer.client.client import SequencerClient
 from sequencer.client.errors import MalformedAnswer, NodeUnreachable, NoSubscriptions, RequestRefused, UnprovedAnswer
 from sequencer.client.status import Status, TransactionStatus
+from sequencer.client.web_socket import WebSocket
 from sequencer.rpc.listening import Server
 from sequencer.rpc.options import RpcOptions
 from sequencer.rpc.server import serve
@@ -20,6 +23,18 @@ from tests.integration.rpc.fake_service import FakeService, block_view
 from tests.integration.rpc.web_sockets import GrowingChain, until
 
 HASHES = [Hash(bytes([number]) * 32) for number in range(3)]
+
+
+def text_frame(text: bytes) -> bytes:
+    """As a server sends it: without a mask."""
+    return b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big")) + text
+
+
+ANSWER = text_frame(b'{"jsonrpc":"2.0","id":1,"result":"0x1"}')
+TOO_SLOW = text_frame(
+    b'{"jsonrpc":"2.0","method":"seq_subscription","params":{"subscription":"0x1","error":'
+    b'{"code":-32015,"message":"subscriber too slow","data":{"reason":"subscriber_too_slow"}}}}'
+)
 
 
 @pytest.fixture
@@ -200,21 +215,74 @@ class TestOthers:
     @pytest.mark.parametrize("answer", [b"\x81\x02hi", b"\x82\x02hi", b"\x81\x02{}", b"\xff\xff", b"\x88\x00", b""])
     async def test_whatever_a_server_sends_is_a_client_error(self, answer, monkeypatch):
         monkeypatch.setattr("sequencer.client.subscribing.REOPENING_SECONDS_MAX", 0.0)
+        async with lying_node(answer) as url, SequencerClient(url) as client:
+            with pytest.raises((MalformedAnswer, NodeUnreachable, NoSubscriptions)):
+                await anext(client.follow_heads())
+
+    @pytest.mark.parametrize("frame", [b"\x00\x00", b"\x8a\x00", b"\x00\x01 "])
+    async def test_frames_that_bring_nothing_fill_no_turn_of_the_event_loop(self, frame, monkeypatch):
+        turn = 0
+        taken: Counter[int] = Counter()
+        take = WebSocket._next_event
+
+        async def count(socket: WebSocket) -> Event:
+            taken[turn] += 1
+            return await take(socket)
+
+        monkeypatch.setattr(WebSocket, "_next_event", count)
         async with trio.open_nursery() as nursery:
 
-            async def talk(stream: trio.SocketStream) -> None:
-                async with stream:
-                    request = bytes(await stream.receive_some(4_096))
-                    key = request.lower().partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
-                    place = request.lower().index(key)
-                    await stream.send_all(accept(request[place : place + len(key)]) + answer)
+            async def count_turns() -> None:
+                nonlocal turn
+                while True:
+                    await trio.lowlevel.checkpoint()
+                    turn += 1
 
-            listeners = await nursery.start(partial(trio.serve_tcp, talk, 0, host="127.0.0.1"))
-            port = listeners[0].socket.getsockname()[1]
-            async with SequencerClient(f"http://127.0.0.1:{port}") as client:
-                with pytest.raises((MalformedAnswer, NodeUnreachable, NoSubscriptions)):
+            nursery.start_soon(count_turns)
+            async with lying_node(b"\x01\x00" + frame * 20_000 + b"\x80\x02hi") as url, SequencerClient(url) as client:
+                with pytest.raises(MalformedAnswer):
                     await anext(client.follow_heads())
             nursery.cancel_scope.cancel()
+        assert sum(taken.values()) >= 20_000
+        assert max(taken.values()) <= 10
+
+    @pytest.mark.parametrize(
+        "answer", [b"", ANSWER, ANSWER + TOO_SLOW], ids=["closes", "subscribes and closes", "says too slow"]
+    )
+    async def test_a_node_that_takes_connections_and_brings_nothing_is_left_for_another(
+        self, answer, server, chain, committee
+    ):
+        chain.add(b"one", attested=True)
+        async with (
+            lying_node(answer) as url,
+            SequencerClient([url, server.url], genesis=committee.chain) as client,
+            aclosing(client.follow_namespace(FIRST)) as blocks,
+        ):
+            with trio.fail_after(5):
+                assert (await anext(blocks)).transactions == (b"one",)
+
+    async def test_a_subscriber_that_is_only_ever_told_it_is_too_slow_ends(self, monkeypatch):
+        monkeypatch.setattr("sequencer.client.subscribing.REOPENING_SECONDS_MAX", 0.2)
+        async with lying_node(ANSWER + TOO_SLOW) as url, SequencerClient(url) as client:
+            with trio.fail_after(5), pytest.raises(RequestRefused, match="too slow"):
+                await anext(client.follow_heads())
+
+
+@asynccontextmanager
+async def lying_node(answer: bytes):
+    """What accepts a WebSocket, and sends this whatever it is asked."""
+
+    async def talk(stream: trio.SocketStream) -> None:
+        async with stream:
+            request = bytes(await stream.receive_some(4_096))
+            key = request.lower().partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
+            place = request.lower().index(key)
+            await stream.send_all(accept(request[place : place + len(key)]) + answer)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, talk, 0, host="127.0.0.1"))
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
 
 
 def accept(key: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Subscribers that read slowly or not at all, many of them, and how a WebSocket ends."""
 
-from contextlib import AsyncExitStack
+from collections import Counter
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sequencer.client.status import Status
 from sequencer.rpc.listening import Server
 from sequencer.rpc.options import RpcOptions
 from sequencer.rpc.server import serve
+from sequencer.rpc.web_socket_stream import WebSocketStream
 from sequencer.telemetry import table
 from sequencer.telemetry.metrics import Metrics
 from tests.committee import FIRST
@@ -175,6 +177,38 @@ class TestDoor:
             async with subscriber(server) as again:
                 assert "result" in await again.call("seq_syncStatus")
 
+    async def test_many_that_come_at_once_are_counted_too(self, service, metrics):
+        async with running(service, RpcOptions(port=0, web_sockets_max=3), metrics) as server:
+            streams = [await trio.open_tcp_stream(server.host, server.port) for _ in range(20)]
+            answers: list[bytes] = []
+
+            async def shake_hands(stream: trio.SocketStream) -> None:
+                await stream.send_all(HANDSHAKE % b"")
+                answers.append(bytes(await stream.receive_some(12)))
+
+            async with trio.open_nursery() as nursery:
+                for stream in streams:
+                    nursery.start_soon(shake_hands, stream)
+            assert 0 < answers.count(b"HTTP/1.1 101") <= 3
+            for stream in streams:
+                await stream.aclose()
+
+    async def test_one_client_leaves_places_to_others(self, service, metrics, monkeypatch):
+        monkeypatch.setattr("sequencer.rpc.web_socket.client_of", lambda scope: scope["query_string"].decode())
+        handshake = HANDSHAKE.replace(b"/ws", b"/ws?%s") % (b"%s", b"")
+        options = RpcOptions(port=0, web_sockets_max=8)
+        async with running(service, options, metrics) as server, AsyncExitStack() as stack:
+
+            async def open_one(client: bytes) -> bytes:
+                stream = await stack.enter_async_context(await trio.open_tcp_stream(server.host, server.port))
+                await stream.send_all(handshake % client)
+                return bytes(await stream.receive_some(12))[-3:]
+
+            greedy = [await open_one(b"greedy") for _ in range(10)]
+            assert greedy == [b"101"] * 4 + [b"503"] * 6
+            assert [await open_one(b"second") for _ in range(3)] == [b"101", b"101", b"503"]
+            assert await open_one(b"third") == b"101"
+
     @pytest.mark.parametrize(("origins", "status"), [((), b"403"), (("https://a.example",), b"101"), (("*",), b"101")])
     async def test_a_web_page_needs_to_be_allowed(self, service, metrics, origins, status):
         async with running(service, RpcOptions(port=0, origins=origins), metrics) as server:
@@ -210,6 +244,50 @@ class TestDoor:
             nursery.start_soon(send_for_ever)
             assert b"\x88\x02\x03\xf1" in await read_all(stream)  # 1009
             nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize(
+        ("first", "frame"),
+        [
+            (b"", b"\x8a\x80" + bytes(4)),  # pongs
+            (b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)),  # a message of empty fragments
+            (b"\x01\x81" + bytes(4) + b"[", b"\x00\x81" + bytes(4) + b" "),  # of a byte each
+            (text_frame(bytes(300_000)), b"\x81\x80" + bytes(4)),  # whole messages behind one that was refused
+        ],
+    )
+    async def test_frames_that_bring_nothing_fill_no_turn_of_the_event_loop(self, server, monkeypatch, first, frame):
+        turn = 0
+        taken: Counter[int] = Counter()
+        handle = WebSocketStream._handle_event
+
+        async def count(stream, event) -> None:
+            taken[turn] += 1
+            await handle(stream, event)
+
+        monkeypatch.setattr(WebSocketStream, "_handle_event", count)
+        async with await raw(server) as stream, trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await stream.send_all(first + frame * 20_000)
+
+            nursery.start_soon(send)
+            with trio.move_on_after(0.5):
+                while True:
+                    await trio.lowlevel.checkpoint()
+                    turn += 1
+            nursery.cancel_scope.cancel()
+        assert 0 < max(taken.values()) <= 200
+
+    async def test_a_call_behind_a_few_pongs_and_fragments_is_answered(self, server):
+        call = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "seq_syncStatus", "params": []})
+        pieces = b"".join(b"\x00\x81" + bytes(4) + call[place : place + 1] for place in range(1, len(call)))
+        async with await raw(server) as stream:
+            await stream.send_all((b"\x8a\x80" + bytes(4)) * 20 + b"\x01\x81" + bytes(4) + call[:1] + pieces)
+            await stream.send_all(b"\x80\x80" + bytes(4))
+            with trio.fail_after(10):
+                answer = b""
+                while b'"result"' not in answer:
+                    answer += await stream.receive_some(4_096)
 
     async def test_a_silent_client_is_let_go_and_a_live_one_is_kept(self, server, metrics, monkeypatch):
         monkeypatch.setattr("sequencer.rpc.web_socket.SILENCE_SECONDS_MAX", 0.3)

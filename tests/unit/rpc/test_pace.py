@@ -2,7 +2,7 @@
 
 import trio
 
-from sequencer.rpc.web_socket import Pace
+from sequencer.rpc.pace import Pace
 
 
 async def test_a_burst_passes_and_what_is_more_waits(autojump_clock):

@@ -4,7 +4,8 @@ import pytest
 import trio
 import trio.testing
 
-from sequencer.rpc.ring import WOKEN_AT_ONCE, FellBehind, Ring
+from sequencer.rpc.ring import FellBehind, Ring
+from sequencer.rpc.waking import WOKEN_AT_ONCE
 
 
 def test_positions_rise_and_the_oldest_go():
@@ -70,3 +71,26 @@ async def test_one_that_gives_up_while_it_waits_or_is_woken_breaks_no_chain():
         for number in range(1, 30, 3):
             scopes[number].cancel()
     assert sorted(reached) == list(range(2, 30, 3))
+
+
+async def test_followers_that_have_everything_wake_each_other_no_more():
+    ring: Ring[None] = Ring(10, 1_000)
+    taken = [0] * 40
+
+    async def follow(number: int) -> None:
+        while True:
+            await ring.until(taken[number])
+            taken[number] += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(len(taken)):
+            nursery.start_soon(follow, number)
+        for items in (1, 2, 4):
+            await trio.testing.wait_all_tasks_blocked()
+            while ring.next_position < items:
+                ring.append("item", None)
+        with trio.fail_after(2):
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert set(taken) == {4}
