@@ -5,7 +5,9 @@ Refuses to do: know how lanes are held (`reporting.py`) or use the reports of ot
 
 Invariants:
 1. A report for view v goes to leader(v) alone: with the vote of v−1, on entering v if none was sent ▲, and again while
-   the leader waits: report_delay after the first unordered batch, then at doubling intervals until a proposal appears.
+   the leader waits: as soon as there is an unordered batch of another lane, report_delay after one of our own, and then
+   at doubling intervals until a proposal appears. A report counts for a batch only if it was sent when a witness set
+   had it, so an author's must not leave before the batch arrives elsewhere, and every report is repeated.
 2. Where views are paced, the re-sent report is timed to reach the leader just before ts_ms + min_block_interval: the
    one that went with the vote is stale by a whole interval.
 3. `sent_ms` = max(own clock, ts_ms of every tip and QC processed) ▲.
@@ -34,8 +36,14 @@ def make_report(state: State, view: View) -> LaneReport:
 
 def send_report(state: State, view: View) -> None:
     """Sends a report for `view` to its leader."""
-    state.reported_view = max(state.reported_view, view)
+    note_reported(state, view)
     state.send(state.leader(view), make_report(state, view))
+
+
+def note_reported(state: State, view: View) -> None:
+    """A report for `view` leaves now: what it lists is known to its leader."""
+    state.reported_view = max(state.reported_view, view)
+    state.reported_ends, state.reported_mono_ms = state.holdings.listed_ends(), state.now.mono_ms
 
 
 def has_unordered(state: State) -> bool:
@@ -48,24 +56,44 @@ def has_unordered(state: State) -> bool:
 
 
 def schedule_report(state: State) -> None:
-    """Plans the next report to a waiting leader, if there is something that its proposal would order."""
-    if state.current.proposal_seen or Timer.REPORT in state.deadlines or not has_unordered(state):
+    """Sends or plans the next report to a waiting leader, if there is something that its proposal would order."""
+    if state.current.proposal_seen or not has_unordered(state):
         return
-    count = state.current.report_count
-    if count == 0:
-        timing, parent_ts_ms = state.timing, state.high_qc.body.ts_ms
-        paced = state.mono_at(parent_ts_ms + timing.min_block_interval_ms) - timing.report_lead_ms
-        paced = min(paced, state.current.entered_mono_ms + timing.min_block_interval_ms)
-        at = max(state.now.mono_ms + timing.report_delay_ms, paced)
-    else:
-        at = state.now.mono_ms + state.timing.report_delay_ms * 2 ** min(count, _DOUBLINGS_MAX)
-    state.set_timer(Timer.REPORT, at)
+    at, planned = _next_report_ms(state), state.deadlines.get(Timer.REPORT)
+    if at <= state.now.mono_ms:
+        _report_again(state)
+    elif planned is None or at < planned:
+        state.set_timer(Timer.REPORT, at)
+
+
+def _next_report_ms(state: State) -> float:
+    """The monotonic time of the next report, which may be past."""
+    timing, current = state.timing, state.current
+    if current.report_count:
+        doublings = 1 << min(current.report_count, _DOUBLINGS_MAX)
+        return state.reported_mono_ms + timing.report_delay_ms * doublings
+    paced = state.mono_at(state.high_qc.body.ts_ms + timing.min_block_interval_ms) - timing.report_lead_ms
+    paced = min(paced, current.entered_mono_ms + timing.min_block_interval_ms)
+    return max(state.now.mono_ms + (0 if _has_news(state) else timing.report_delay_ms), paced)
+
+
+def _has_news(state: State) -> bool:
+    """Whether we hold a batch of another validator that our last report did not list."""
+    reported = state.reported_ends
+    return any(
+        lane != state.me and (not reported or end > reported[lane])
+        for lane, end in enumerate(state.holdings.listed_ends())
+    )
 
 
 def report_timer_fired(state: State) -> None:
     """Sends one more report for the current view and plans the next."""
-    if state.current.proposal_seen:
-        return
+    if not state.current.proposal_seen:
+        _report_again(state)
+
+
+def _report_again(state: State) -> None:
     state.current.report_count += 1
     send_report(state, state.view)
+    state.set_timer(Timer.REPORT, None)
     schedule_report(state)

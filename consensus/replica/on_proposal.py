@@ -9,7 +9,7 @@ Invariants:
 from consensus.numbers import View
 from consensus.replica.commit import keep_tip, need_listed, try_commit, try_confirm
 from consensus.replica.events import ProposalReceived, Timer
-from consensus.replica.lane_reports import make_report
+from consensus.replica.lane_reports import make_report, note_reported
 from consensus.replica.on_certificate import use_certificate, use_qc
 from consensus.replica.on_timeout import count_timeouts
 from consensus.replica.state import State
@@ -60,5 +60,5 @@ def send_vote(state: State, vote: Vote) -> None:
     small = state.validators_count <= EVERYBODY_MAX
     others = set(state.members) if small else {state.leader(vote.body.view), state.me}
     state.send_each(others - {next_leader}, vote)
-    state.reported_view = max(state.reported_view, next_view)
+    note_reported(state, next_view)
     state.send(next_leader, Vote(vote.body, vote.voter, vote.signature, make_report(state, next_view)))

@@ -12,6 +12,7 @@ Invariants:
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from consensus.clock import Now
 from consensus.errors import BrokenInvariant
@@ -147,6 +148,8 @@ class State:
     # the rest
     silent_view: View = GENESIS_VIEW  # the view of a restart: no vote and no proposal in it ▲
     reported_view: View = GENESIS_VIEW  # the highest view for which a report went to its leader
+    reported_ends: tuple[Seq, ...] = ()  # what the last report listed, per lane
+    reported_mono_ms: float = -inf  # when it left
     processed_ts_ms: int = 0  # largest ts_ms of any tip or QC processed
     l1_final: Anchor = NO_ANCHOR
     qcs: dict[View, QC] = field(default_factory=dict)

@@ -106,7 +106,7 @@ class ConsensusSection(Section):
         default=1,
         ge=1,
         le=1000,
-        description="how long a leader first waits for more lane reports; doubles while it waits",
+        description="how soon a report to a waiting leader is repeated; doubles while it waits",
     )
 
     @model_validator(mode="after")

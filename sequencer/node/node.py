@@ -69,7 +69,6 @@ from sequencer.rpc.server import serve
 from sequencer.telemetry import table
 from sequencer.telemetry.exposition import exposition_application
 from sequencer.telemetry.metrics import Metrics
-from storage.blocks import BlockStore
 from storage.home import batches_directory, database_directory
 from storage.safety import SafetyRecordBytes
 
@@ -236,20 +235,15 @@ class Node:
         )
 
     def _build_attesting(self, execution: ExecutionState, attested_height: Height) -> None:
-        stores, chain = self._stores, self._validator.genesis
+        stores, chain, index = self._stores, self._validator.genesis, self._validator.index
+        shares = restored_shares(stores, attested_height)
         self._attesting = AttestingDriver(
             chain=chain,
             key=self._validator.bls_key,
-            index=self._validator.index,
-            core=AttestationCore(
-                chain,
-                self._validator.index,
-                restored_shares(stores, attested_height),
-                attested_height,
-                execution.height,
-            ),
+            index=index,
+            core=AttestationCore(chain, index, shares, attested_height, execution.height),
             outbox=self._outbox,
-            store=BlockStore(stores.database),
+            store=stores.blocks,
             certified=self._certified,
             keep_evidence=self._evidence.keep_attestations,
             metrics=self._metrics,

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sequencer.rpc.clients import client_of
 from sequencer.rpc.connection import STATE_KEY
-from sequencer.rpc.context import Context, FairPlaces
+from sequencer.rpc.context import Context
 from sequencer.rpc.errors import RequestRefused, error_object
 from sequencer.rpc.feeds import Feeds
 from sequencer.rpc.json_rpc import JsonRpc, error_answer
@@ -32,6 +32,7 @@ from sequencer.rpc.options import (
     SILENCE_SECONDS_MAX,
 )
 from sequencer.rpc.pace import Pace
+from sequencer.rpc.places import FairPlaces
 from sequencer.rpc.session import Caller, Session
 from sequencer.telemetry import table
 

@@ -167,21 +167,80 @@ def test_a_report_says_what_l1_block_is_final():
     assert seat.said(LaneReport)[0].l1_final == anchor
 
 
-def test_an_idle_validator_reports_soon_after_the_first_batch_and_then_less_and_less_often():
-    seat = Seat(me=3)
+def hold(seat: Seat, seq: int) -> None:
+    seat.step(BatchHeld(LANE, Seq(seq), digest(seq), Milliseconds(seat.now.wall_ms)))
+
+
+def idle_seat(me: int = 3) -> Seat:
+    seat = Seat(me=me)
     seat.start()
     seat.wait(50)
     seat.effects.clear()
-    start = seat.time_ms
-    seat.step(BatchHeld(LANE, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
-    moments = []
-    while seat.time_ms < start + 40:
+    return seat
+
+
+def report_moments(seat: Seat, until_ms: float) -> list[float]:
+    """When reports left from now on, in ms from now."""
+    start, moments = seat.time_ms, list[float]()
+    while seat.time_ms < start + until_ms:
         if seat.said(LaneReport, seat.wait(0.5)):
             moments.append(seat.time_ms - start)
-    assert moments[0] == pytest.approx(seat.timing.report_delay_ms, abs=0.5)
+    return moments
+
+
+def test_an_idle_validator_reports_the_first_batch_at_once_and_then_less_and_less_often():
+    seat = idle_seat()
+    hold(seat, 1)
+    assert len(seat.said(LaneReport)) == 1
+    moments = [0.0, *report_moments(seat, 40)]
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert gaps == pytest.approx([2, 4, 8, 16], abs=0.6)
     assert set(seat.sent_to(LaneReport)) == {seat.forge.leader(1)}
+
+
+def test_an_author_does_not_report_its_batch_before_others_can_have_it():
+    """Its report would be older than the batch at every witness set, and could not be quoted for it."""
+    seat = idle_seat()
+    seat.step(BatchHeld(seat.me, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
+    assert not seat.said(LaneReport)
+    moments = report_moments(seat, 5)
+    assert moments == pytest.approx([1, 3], abs=0.6)
+
+
+def test_however_many_batches_come_a_waiting_leader_is_sent_few_reports():
+    seat = idle_seat()
+    hold(seat, 1)
+    seat.effects.clear()
+    sent = []
+    for seq in range(2, 64):
+        hold(seat, seq)
+        sent += [moment + seq - 2 for moment in report_moments(seat, 1)]
+    assert sent == pytest.approx([2, 6, 14, 30, 62], abs=1)
+
+
+def test_what_went_with_the_vote_is_not_reported_again_at_once():
+    seat = idle_seat(me=1)
+    hold(seat, 1)
+    first = seat.forge.tip(1, seat.forge.genesis_qc, reports=seat.forge.reports(1, seat.now.wall_ms - 100))
+    seat.hear(seat.forge.proposal(1, first), 0)
+    seat.effects.clear()
+    seat.hear(seat.forge.certify(first))
+    assert not seat.said(LaneReport)
+    assert report_moments(seat, 2) == pytest.approx([1], abs=0.6)
+
+
+def test_a_paced_view_is_reported_to_just_before_its_proposal():
+    """Else the report would be stale when the leader quotes it, or there would be two."""
+    seat = Seat(me=1)
+    seat.start()
+    first = seat.forge.tip(1, seat.forge.genesis_qc, reports=seat.forge.reports(1, seat.now.wall_ms))
+    seat.hear(seat.forge.proposal(1, first), 0)
+    seat.hear(seat.forge.certify(first))
+    seat.effects.clear()
+    hold(seat, 1)
+    assert not seat.said(LaneReport)
+    moment, *_ = report_moments(seat, 12)
+    assert moment == pytest.approx(seat.timing.min_block_interval_ms - seat.timing.report_lead_ms, abs=1)
 
 
 def test_a_proposal_ends_the_reports():
