@@ -128,6 +128,26 @@ async def test_nothing_is_left_out_or_told_twice(seed, monkeypatch):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("from_index", [0, 1, 2])
+async def test_the_first_who_wants_proofs_gets_them_of_what_others_followed_without(from_index):
+    stage = Stage(1)
+    items: list[dict[str, Any]] = []
+    async with stage.feeds.running(), trio.open_nursery() as nursery:
+        with stage.feeds.namespace(FIRST, proofs=False) as feed:
+            await trio.testing.wait_all_tasks_blocked()
+            for index in range(3):
+                stage.chain.add(b"%d" % index)
+            stage.chain.add(attested=True)
+            while feed.next_index < 3:  # noqa: ASYNC110 - a thread encodes
+                await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(stage.follow, from_index, items)
+            with trio.fail_after(5):
+                while not check(items, from_index, 3):  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+
+
 async def test_one_that_was_live_and_fell_behind_is_told():
     stage = Stage(1, messages_max=4)
     async with stage.feeds.running():
