@@ -1,5 +1,6 @@
 """Every refusal of the JSON-RPC port, through real HTTP: code, reason and HTTP status."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -8,6 +9,7 @@ import trio
 import trio.testing
 
 from sequencer.client.reasons import REASONS, TABLE, reason_of
+from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import RpcOptions
 from sequencer.telemetry import table
 
@@ -262,6 +264,26 @@ class TestBatches:
         answers = await post([{"jsonrpc": "2.0", "id": place, "method": "seq_listPeers"} for place in range(8)])
         assert "result" in answers[0]
         assert (answers[7]["id"], answers[7]["error"]["data"]["reason"]) == (7, "answer_too_large")
+
+    async def test_what_waits_for_the_rest_of_a_batch_is_bounded_over_all_of_them(self, post, monkeypatch):
+        held = 0
+
+        @contextmanager
+        def hold(context, byte_count):
+            nonlocal held
+            if held + byte_count > 2_000:
+                raise RequestRefused("overloaded", retry_after_ms=1_000)
+            held += byte_count
+            try:
+                yield
+            finally:
+                held -= byte_count
+
+        monkeypatch.setattr("sequencer.rpc.context.Context.answer_held", hold)
+        answers = await post([{"jsonrpc": "2.0", "id": place, "method": "seq_listPeers"} for place in range(8)])
+        assert "result" in answers[0]
+        assert (answers[7]["id"], answers[7]["error"]["data"]["reason"]) == (7, "overloaded")
+        assert held == 0
 
 
 class TestLoad:
