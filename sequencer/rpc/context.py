@@ -8,8 +8,9 @@ Invariants:
    wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. A namespace
    holds at most as many places for transactions as it leaves to all others, a client as many for calls: a flood never
    takes the last ones.
-2. Answers of batches that are being put together, and those that wait at a WebSocket, take at most ANSWERS_BYTES_MAX
-   together: a batch of small calls brings megabytes, and there may be hundreds of clients that read nothing.
+2. Pages of blocks that become answers, answers of batches that are being put together, and those that wait at a
+   WebSocket take at most ANSWERS_BYTES_MAX together: a batch of small calls brings megabytes, and there may be hundreds
+   of clients that read nothing.
 3. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
    and are being worked on are bounded as bodies are.
 4. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import trio.testing
 
 from sequencer.client.reasons import REASONS, TABLE, reason_of
 from sequencer.rpc.errors import RequestRefused
-from sequencer.rpc.options import RpcOptions
+from sequencer.rpc.options import PAGE_BYTES_MAX, RpcOptions
 from sequencer.telemetry import table
 
 HASH = "0x" + "11" * 32
@@ -293,6 +294,7 @@ class TestLoad:
     def options(self, monkeypatch) -> RpcOptions:
         monkeypatch.setattr("sequencer.rpc.context.TRANSACTIONS_WAITING_MAX", 5)
         monkeypatch.setattr("sequencer.rpc.context.WAITING_CALLS_MAX", 4)
+        monkeypatch.setattr("sequencer.rpc.context.ANSWERS_BYTES_MAX", 4 * PAGE_BYTES_MAX)
         monkeypatch.setattr("sequencer.rpc.bodies.BODIES_BYTES_MAX_FACTOR", 1)
         return RpcOptions(port=0, request_bytes_max=64 * 1024)
 
@@ -323,6 +325,25 @@ class TestLoad:
         wait = {"jsonrpc": "2.0", "id": 1, "method": "seq_waitForTransaction", "params": [HASH, "final", 50]}
         answers = (await http.post("/", json=[wait] * 3)).json()
         assert sorted("error" in answer for answer in answers) == [False, False, True]
+
+    async def test_more_pages_at_once_than_the_bound_are_refused(self, call, service):
+        released = trio.Event()
+        answers: list[dict[str, Any]] = []
+
+        async def read_slowly(*_arguments):
+            await released.wait()
+            return []
+
+        async def ask() -> None:
+            answers.append(await call("seq_getNamespaceBlocks", [1001, 0, 1]))
+            released.set()  # the first that is answered is the one that is refused
+
+        service.namespace_blocks = read_slowly
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+        assert [answer["error"]["data"]["reason"] for answer in answers if "error" in answer] == ["overloaded"]
+        assert (await call("seq_getNamespaceBlocks", [1001, 0, 1]))["result"] == []
 
     async def test_bodies_beyond_the_common_budget_are_refused(self, http, held, service):
         body = (60_000).to_bytes(4, "big") + bytes(60_000)
