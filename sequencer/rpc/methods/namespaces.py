@@ -68,7 +68,7 @@ METHODS = (
         (NAMESPACE, FROM_INDEX, COUNT, FIRST_RUN),
         result="NamespaceBlock",
         many=True,
-        reasons=("unknown_namespace", "pruned"),
+        reasons=("unknown_namespace", "pruned", "overloaded"),
     ),
     Method(
         "seq_getNamespaceProof",
