@@ -11,7 +11,6 @@ Invariants:
 3. While there is nothing new it asks again after POLL_MS_MIN, then ever more slowly up to POLL_MS_MAX.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -154,13 +153,17 @@ class NamespaceFollower:
         return bool(parts)
 
     def _check_held(self, parts: list[NamespaceBlockPart]) -> None:
-        check_held([*self._held, *(part.delivered for part in parts)])
+        check_held(sum(map(held_bytes, [*self._held, *(part.delivered for part in parts)])))
 
 
-def check_held(blocks: Sequence[DeliveredBlock]) -> None:
+def held_bytes(block: DeliveredBlock) -> int:
+    """What a block, or a part of one, takes while it is held."""
+    return _BLOCK_BYTES + sum(len(run.segment) + _RUN_BYTES for run in block.runs)
+
+
+def check_held(byte_count: int) -> None:
     """Raises `UnprovedAnswer` if so much may not be held without a proof."""
-    held_bytes = sum(len(run.segment) + _RUN_BYTES for block in blocks for run in block.runs)
-    if held_bytes + len(blocks) * _BLOCK_BYTES > HELD_BYTES_MAX:
+    if byte_count > HELD_BYTES_MAX:
         raise UnprovedAnswer("too_large", f"more than {HELD_BYTES_MAX} bytes without a proof")
 
 

@@ -4,7 +4,7 @@ Responsible for: what `following.py` does by asking, for blocks and proofs that 
 Refuses to do: check a proof itself (`verify.py`), or open a connection (`subscribing.py`).
 
 Invariants: those of `following.py`, the first two. A connection opened again begins behind the last block that was
-handed out.
+handed out. What a part costs does not grow with what is held: there may be half a million blocks without a proof.
 """
 
 import trio
@@ -13,7 +13,7 @@ from consensus.genesis import Genesis
 from consensus.numbers import ZERO_HASH, Hash, NamespaceId, NamespaceIndex
 from sequencer.client.errors import MalformedAnswer, UnprovedAnswer
 from sequencer.client.fields import namespace_to_json
-from sequencer.client.following import FollowedBlock, check_held, transactions_of
+from sequencer.client.following import FollowedBlock, check_held, held_bytes, transactions_of
 from sequencer.client.parts import NamespaceBlockPart, join_parts
 from sequencer.client.subscribing import SubscribedItems
 from sequencer.client.subscription_items import Kind, namespace_item_from_json
@@ -40,6 +40,7 @@ class PushedBlocks:
         self._namespace = namespace
         self._held: list[DeliveredBlock] = []
         self._begun: NamespaceBlockPart | None = None
+        self._held_bytes = 0  # of both
         self._verifier = None if chain is None else NamespaceVerifier(chain, namespace, from_index, self.prev_hash)
         self._items = SubscribedItems(transport, Kind.NAMESPACE, self._begin)
 
@@ -63,6 +64,7 @@ class PushedBlocks:
         """What is held came over a connection that is gone, and comes again."""
         self._held.clear()
         self._begun = None
+        self._held_bytes = 0
         return {
             "namespace": namespace_to_json(self._namespace),
             "from_index": self.next_index,
@@ -71,17 +73,19 @@ class PushedBlocks:
 
     def _take_part(self, part: NamespaceBlockPart) -> list[FollowedBlock]:
         index = self.next_index + len(self._held)
+        self._held_bytes += held_bytes(part.delivered)
+        check_held(self._held_bytes)
         if self._begun is not None:
             part = join_parts(self._begun, part)
         if part.first_run != 0 or part.delivered.block.index != index:
             raise MalformedAnswer(f"block {index} is expected, not {part.delivered.block.index}")
-        check_held([*self._held, part.delivered])
         self._begun = None if part.is_last else part
         if not part.is_last:
             return []
         if self._verifier is not None:
             self._held.append(part.delivered)
             return []
+        self._held_bytes = 0
         return [self._follow(part.delivered)]
 
     def _follow(self, delivered: DeliveredBlock) -> FollowedBlock:
@@ -99,5 +103,7 @@ class PushedBlocks:
             raise UnprovedAnswer("gap", f"block {proof.index} is proved before it is delivered")
         verified = await trio.to_thread.run_sync(self._verifier.verify, self._held[:count], proof)
         del self._held[:count]
+        begun = [] if self._begun is None else [self._begun.delivered]
+        self._held_bytes = sum(map(held_bytes, [*self._held, *begun]))
         self.next_index, self.prev_hash = self._verifier.next_index, self._verifier.prev_hash
         return [FollowedBlock(one.block, one.hash, one.transactions, True) for one in verified]

@@ -7,9 +7,12 @@ Invariants:
 1. At most WAITING_CALLS_MAX calls wait for a transaction at once, and at most TRANSACTIONS_WAITING_MAX transactions
    wait to be sealed; beyond that a call is refused as `overloaded`. Both bound memory over all clients. Places for
    transactions are divided between namespaces, those for calls between clients (`places.py`).
-2. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
+2. Pages of blocks that become answers, answers of batches that are being put together, and those that wait at a
+   WebSocket take at most ANSWERS_BYTES_MAX together: a batch of small calls brings megabytes, and there may be hundreds
+   of clients that read nothing.
+3. At most HASHES_FOLLOWED_MAX transactions are followed by subscriptions, and the messages that came through WebSockets
    and are being worked on are bounded as bodies are.
-3. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
+4. An answer that grows with the content of blocks is made in a thread, at most ANSWERS_MADE_AT_ONCE_MAX at a time: a
    page of the smallest transactions takes hundreds of milliseconds.
 """
 
@@ -29,6 +32,7 @@ from sequencer.client.subscription_items import Kind
 from sequencer.rpc.clients import UNKNOWN
 from sequencer.rpc.errors import RequestRefused
 from sequencer.rpc.options import (
+    ANSWERS_BYTES_MAX,
     BODIES_BYTES_MAX_FACTOR,
     HASHES_FOLLOWED_MAX,
     TRANSACTIONS_WAITING_MAX,
@@ -58,6 +62,7 @@ class Context:
         self._transactions_waiting = FairPlaces(TRANSACTIONS_WAITING_MAX, owner_count=len(service.chain.namespaces))
         self.hashes_followed = FairPlaces(HASHES_FOLLOWED_MAX)
         self.message_bytes = FairPlaces(options.request_bytes_max * BODIES_BYTES_MAX_FACTOR)
+        self._answer_bytes = FairPlaces(ANSWERS_BYTES_MAX)
         self._subscription_counts: Counter[Kind] = Counter()
         self._making = trio.CapacityLimiter(ANSWERS_MADE_AT_ONCE_MAX)
 
@@ -91,3 +96,7 @@ class Context:
     def call_waiting(self) -> AbstractContextManager[None]:
         """Holds a place for a call that waits. Raises `RequestRefused("overloaded")` if none is left."""
         return self._calls_waiting.taken(self.client, 1)
+
+    def answer_held(self, byte_count: int) -> AbstractContextManager[None]:
+        """Holds a place for an answer in memory. Raises `RequestRefused("overloaded")` if none is left."""
+        return self._answer_bytes.taken(self.client, byte_count)

@@ -131,6 +131,8 @@ class Feeds:
             self._share()
         feed.follower_count += 1
         feed.proofs_wanted_count += proofs
+        if proofs and feed.proofs_wanted_count == 1:
+            self.rungs.wake()  # what is in the ring already is to be proved now, whether or not the chain moves
         try:
             yield feed
         finally:

@@ -7,10 +7,12 @@ Invariants:
 1. Every call of a batch is answered by itself; notifications are carried out and never answered.
 2. Calls of a batch that wait for transactions run side by side, and begin in the order of the batch: transactions of
    one batch keep their order. The others run one after the other.
-3. A batch has at most `batch_calls_max` calls; beyond BATCH_ANSWER_BYTES_MAX of answers the rest is refused.
+3. A batch has at most `batch_calls_max` calls; beyond BATCH_ANSWER_BYTES_MAX of answers the rest is refused,
+   and what there is no room for while it waits for the others.
 4. An unexpected exception is answered as `internal` and logged; one that must stop the node is passed on.
 """
 
+from contextlib import ExitStack
 from typing import Any, TypeGuard
 
 import msgspec
@@ -76,21 +78,31 @@ class JsonRpc:
         turn = trio.Event()
         turn.set()
         answer_bytes = 0
-        async with trio.open_nursery() as nursery:
-            for place, call in enumerate(calls):
-                if _waits(call):
-                    next_turn = trio.Event()
-                    nursery.start_soon(run_in_turn, place, turn, next_turn)
-                    turn = next_turn
-                    continue
-                answer = await self._answer_call(call, caller)
-                answer_bytes += len(answer or b"")
-                if answer_bytes > BATCH_ANSWER_BYTES_MAX and answer is not None:
-                    answer = error_answer(_identity(call), RequestRefused("answer_too_large"))
-                answers[place] = answer
-                await trio.lowlevel.checkpoint()
+        with ExitStack() as held:
+            async with trio.open_nursery() as nursery:
+                for place, call in enumerate(calls):
+                    if _waits(call):
+                        next_turn = trio.Event()
+                        nursery.start_soon(run_in_turn, place, turn, next_turn)
+                        turn = next_turn
+                        continue
+                    answer = await self._answer_call(call, caller)
+                    if answer is not None:
+                        answer_bytes += len(answer)
+                        answers[place] = self._keep(answer, call, answer_bytes, held)
+                    await trio.lowlevel.checkpoint()
         given = [answer for answer in answers if answer is not None]
         return b"[" + b",".join(given) + b"]" if given else None
+
+    def _keep(self, answer: bytes, call: object, answer_bytes: int, held: ExitStack) -> bytes:
+        """The answer if there is room for it, in the batch and in memory until `held` is closed; else an error."""
+        if answer_bytes > BATCH_ANSWER_BYTES_MAX:
+            return error_answer(_identity(call), RequestRefused("answer_too_large"))
+        try:
+            held.enter_context(self._context.answer_held(len(answer)))
+        except RequestRefused as refused:
+            return error_answer(_identity(call), refused)
+        return answer
 
     async def _answer_call(self, call: object, caller: Caller | None) -> bytes | None:
         """One call's answer, or None for a notification."""

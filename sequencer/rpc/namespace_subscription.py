@@ -8,8 +8,9 @@ Invariants:
    or looked up in the node. There is no other way to join.
 2. A proof is sent behind the block that it names, and only if it covers a block sent that is not proved yet.
 3. One page of old blocks is held per connection, and read only once the page before is sent.
-4. A subscriber that reads old blocks goes as fast as it reads. One that was live and has fallen behind the feed's ring
-   is told so (`FellBehind`).
+4. A subscriber that reads old blocks goes as fast as it reads, also where it has come to the oldest items of the ring
+   and they go before it takes them. One that has been live, at the ring's end, and falls out of it is told so
+   (`FellBehind`).
 """
 
 from consensus.numbers import Height, NamespaceId, NamespaceIndex
@@ -45,6 +46,7 @@ class NamespaceSubscription:
         self._run = 0
         self._last_height: Height | None = None  # of the last block sent whole
         self._proved_index = from_index - 1  # by proofs that were sent
+        self._has_been_live = False
         self._proof: NamespaceProof | None = None  # names a block that is not sent yet
         to.resume = {"from_index": from_index}
 
@@ -85,12 +87,15 @@ class NamespaceSubscription:
                 await self._send_proof(self._proof)
 
     async def _go_on_live(self, position: int) -> None:
-        """Sends from the feed's ring on; returns if the next part is not in it."""
+        """Sends from the feed's ring on; returns if the next part is not in it, or no longer."""
         ring = self._feed.ring
         while True:
+            self._has_been_live = self._has_been_live or position == ring.next_position
             await ring.until(position)
             sent = None
             async with self._to.turn() as send:
+                if position < ring.first_position and not self._has_been_live:
+                    return
                 entry = ring.at(position)
                 position += 1
                 match entry.tag:

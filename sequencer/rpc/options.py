@@ -23,6 +23,7 @@ EVIDENCE_PAGE_MAX = 100  # of seq_getEvidence
 EVIDENCE_PAGE_BYTES_MAX = 4 * 1024 * 1024  # of its proofs; one more at most
 NAMESPACES_PAGE_MAX = 1_000
 BATCH_ANSWER_BYTES_MAX = 16 * 1024 * 1024  # calls beyond it are answered with `answer_too_large`
+ANSWERS_BYTES_MAX = 256 * 1024 * 1024  # pages, answers of open batches and those on WebSockets, over all clients
 WAIT_TIMEOUT_DEFAULT_MS = 10_000
 RETRY_AFTER_DEFAULT_MS = 1_000
 

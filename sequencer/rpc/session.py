@@ -7,14 +7,15 @@ Refuses to do: read what the client sends (`web_socket.py`), or know the kinds (
 Invariants:
 1. One message is on its way to a client and one more is ready; an item is taken from its feed only then. A client that
    never reads costs these two, one page of old blocks, and a position per subscription.
-   Of answers to its calls at most BATCH_ANSWER_BYTES_MAX wait, and one more.
+   Of answers to its calls at most BATCH_ANSWER_BYTES_MAX are not sent, and one more, and of all clients' what `Context`
+   allows.
 2. A subscription's answer is sent before its first item.
 3. A message that has begun to be sent is sent whole, whatever becomes of its subscription: only the writer writes.
 4. A subscriber that has fallen behind is told so, with where to go on, and its connection is closed.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
@@ -89,10 +90,10 @@ class Session:
         self.gone = trio.Event()  # the client has closed, or its connection is lost
         self._context = context
         self._send = send
-        self._outgoing, self._waiting = trio.open_memory_channel[Message](0)
+        self._outgoing, self._waiting = trio.open_memory_channel[tuple[Message, ExitStack]](0)
         self._subscriptions: dict[str, Subscription] = {}
         self._number = 0
-        self._answer_bytes = 0  # of answers that wait for their turn
+        self._answer_bytes = 0  # of answers that are not sent yet
         self._nursery: trio.Nursery | None = None
 
     async def run(self, read: Callable[[trio.Nursery], Awaitable[None]]) -> None:
@@ -112,8 +113,9 @@ class Session:
     # sending
 
     async def _write(self) -> None:
-        async for message in self._waiting:
-            await self._send(message)
+        async for message, held in self._waiting:
+            with held:
+                await self._send(message)
             if message["type"] == "websocket.close":
                 break
         with trio.move_on_after(CLOSE_SECONDS_MAX):
@@ -122,25 +124,39 @@ class Session:
 
     async def send_in_turn(self, text: str) -> None:
         """Hands one message to the writer; the caller holds `turn`."""
-        await self._outgoing.send({"type": "websocket.send", "text": text})
+        await self._outgoing.send(({"type": "websocket.send", "text": text}, ExitStack()))
 
     async def answer(self, answer: bytes) -> None:
-        """Sends an answer. Closes instead if more than BATCH_ANSWER_BYTES_MAX of them wait to be read."""
-        if self._answer_bytes > BATCH_ANSWER_BYTES_MAX:
+        """Sends an answer. Closes instead if too many of them wait to be read."""
+        held = ExitStack()
+        try:
+            held.enter_context(self._answer_held(len(answer)))
+        except RequestRefused:
             del answer
             await self.close(TRY_AGAIN_LATER, "answers are not read")
             return
-        self._answer_bytes += len(answer)
         try:
             async with self.turn:
-                await self.send_in_turn(answer.decode())
-        finally:
-            self._answer_bytes -= len(answer)
+                await self._outgoing.send(({"type": "websocket.send", "text": answer.decode()}, held))
+        except BaseException:
+            held.close()  # else the writer does, once it is sent
+            raise
+
+    @contextmanager
+    def _answer_held(self, byte_count: int) -> Iterator[None]:
+        if self._answer_bytes > BATCH_ANSWER_BYTES_MAX:
+            raise RequestRefused("overloaded")
+        with self._context.answer_held(byte_count):
+            self._answer_bytes += byte_count
+            try:
+                yield
+            finally:
+                self._answer_bytes -= byte_count
 
     async def close(self, code: int, reason: str) -> None:
         """Says goodbye; nothing is sent afterwards."""
         async with self.turn:
-            await self._outgoing.send({"type": "websocket.close", "code": code, "reason": reason})
+            await self._outgoing.send(({"type": "websocket.close", "code": code, "reason": reason}, ExitStack()))
 
     # subscriptions
 

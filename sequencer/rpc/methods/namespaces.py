@@ -31,8 +31,9 @@ async def get_namespace_blocks(
 ) -> object:
     """A page of a namespace's blocks with their transactions."""
     context.require_namespace(namespace)
-    parts = await context.service.namespace_blocks(namespace, from_index, count, first_run, PAGE_BYTES_MAX)
-    return await context.make_answer(_page_to_json, parts)
+    with context.answer_held(PAGE_BYTES_MAX):  # it is read far more quickly than its answer is made
+        parts = await context.service.namespace_blocks(namespace, from_index, count, first_run, PAGE_BYTES_MAX)
+        return await context.make_answer(_page_to_json, parts)
 
 
 def _page_to_json(parts: Sequence[NamespaceBlockPart]) -> object:
@@ -67,7 +68,7 @@ METHODS = (
         (NAMESPACE, FROM_INDEX, COUNT, FIRST_RUN),
         result="NamespaceBlock",
         many=True,
-        reasons=("unknown_namespace", "pruned"),
+        reasons=("unknown_namespace", "pruned", "overloaded"),
     ),
     Method(
         "seq_getNamespaceProof",

@@ -1,6 +1,8 @@
 """Every refusal of the JSON-RPC port, through real HTTP: code, reason and HTTP status."""
 
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,7 +10,8 @@ import trio
 import trio.testing
 
 from sequencer.client.reasons import REASONS, TABLE, reason_of
-from sequencer.rpc.options import RpcOptions
+from sequencer.rpc.errors import RequestRefused
+from sequencer.rpc.options import PAGE_BYTES_MAX, RpcOptions
 from sequencer.telemetry import table
 
 HASH = "0x" + "11" * 32
@@ -263,6 +266,26 @@ class TestBatches:
         assert "result" in answers[0]
         assert (answers[7]["id"], answers[7]["error"]["data"]["reason"]) == (7, "answer_too_large")
 
+    async def test_what_waits_for_the_rest_of_a_batch_is_bounded_over_all_of_them(self, post, monkeypatch):
+        held = 0
+
+        @contextmanager
+        def hold(context, byte_count):
+            nonlocal held
+            if held + byte_count > 2_000:
+                raise RequestRefused("overloaded", retry_after_ms=1_000)
+            held += byte_count
+            try:
+                yield
+            finally:
+                held -= byte_count
+
+        monkeypatch.setattr("sequencer.rpc.context.Context.answer_held", hold)
+        answers = await post([{"jsonrpc": "2.0", "id": place, "method": "seq_listPeers"} for place in range(8)])
+        assert "result" in answers[0]
+        assert (answers[7]["id"], answers[7]["error"]["data"]["reason"]) == (7, "overloaded")
+        assert held == 0
+
 
 class TestLoad:
     """Bounds over all clients together, made small before the server is built."""
@@ -272,6 +295,7 @@ class TestLoad:
         monkeypatch.setattr("sequencer.rpc.context.TRANSACTIONS_WAITING_MAX", 5)
         monkeypatch.setattr("sequencer.rpc.context.WAITING_CALLS_MAX", 4)
         monkeypatch.setattr("sequencer.rpc.bodies.BODIES_BYTES_MAX_FACTOR", 2)  # half of it for one client
+        monkeypatch.setattr("sequencer.rpc.context.ANSWERS_BYTES_MAX", 4 * PAGE_BYTES_MAX)
         return RpcOptions(port=0, request_bytes_max=64 * 1024)
 
     @pytest.fixture
@@ -301,6 +325,25 @@ class TestLoad:
         wait = {"jsonrpc": "2.0", "id": 1, "method": "seq_waitForTransaction", "params": [HASH, "final", 50]}
         answers = (await http.post("/", json=[wait] * 3)).json()
         assert sorted("error" in answer for answer in answers) == [False, False, True]
+
+    async def test_more_pages_at_once_than_the_bound_are_refused(self, call, service):
+        released = trio.Event()
+        answers: list[dict[str, Any]] = []
+
+        async def read_slowly(*_arguments):
+            await released.wait()
+            return []
+
+        async def ask() -> None:
+            answers.append(await call("seq_getNamespaceBlocks", [1001, 0, 1]))
+            released.set()  # the first that is answered is the one that is refused
+
+        service.namespace_blocks = read_slowly
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+        assert [answer["error"]["data"]["reason"] for answer in answers if "error" in answer] == ["overloaded"]
+        assert (await call("seq_getNamespaceBlocks", [1001, 0, 1]))["result"] == []
 
     async def test_bodies_beyond_the_common_budget_are_refused(self, http, held, service):
         body = (60_000).to_bytes(4, "big") + bytes(60_000)

@@ -128,6 +128,26 @@ async def test_nothing_is_left_out_or_told_twice(seed, monkeypatch):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("from_index", [0, 1, 2])
+async def test_the_first_who_wants_proofs_gets_them_of_what_others_followed_without(from_index):
+    stage = Stage(1)
+    items: list[dict[str, Any]] = []
+    async with stage.feeds.running(), trio.open_nursery() as nursery:
+        with stage.feeds.namespace(FIRST, proofs=False) as feed:
+            await trio.testing.wait_all_tasks_blocked()
+            for index in range(3):
+                stage.chain.add(b"%d" % index)
+            stage.chain.add(attested=True)
+            while feed.next_index < 3:  # noqa: ASYNC110 - a thread encodes
+                await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(stage.follow, from_index, items)
+            with trio.fail_after(5):
+                while not check(items, from_index, 3):  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+
+
 async def test_one_that_was_live_and_fell_behind_is_told():
     stage = Stage(1, messages_max=4)
     async with stage.feeds.running():
@@ -165,6 +185,46 @@ async def test_one_that_was_live_and_fell_behind_is_told():
             gate.release()
         (resume,) = failed
         assert resume == {"from_index": len(items)}
+
+
+async def test_one_that_comes_to_the_ring_as_its_oldest_item_goes_reads_on_from_the_node():
+    stage = Stage(1, messages_max=4)
+    items: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        items.append(msgspec.json.decode(message["text"])["params"]["result"])
+
+    session = Session(stage.context, stage.feeds, send)
+
+    async def until_fed(count: int) -> None:
+        with trio.fail_after(20):
+            while stage.feeds._namespaces[FIRST].next_index < count:  # noqa: ASYNC110 - pages are read in threads
+                await trio.sleep(0.001)
+
+    async def read(nursery: trio.Nursery) -> None:
+        subscription = Subscription("0x1", Wanted(Kind.NAMESPACE, stage._nothing), session)
+        with stage.feeds.namespace(FIRST, proofs=True) as feed:
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(8):
+                stage.chain.add(b"%d" % number)
+            await until_fed(8)
+            following = NamespaceSubscription(
+                stage.context, stage.feeds.rungs, feed, subscription, FIRST, NamespaceIndex(4), proofs=True
+            )
+            async with session.turn:  # as if another subscription's item went out
+                nursery.start_soon(following.run)
+                await trio.testing.wait_all_tasks_blocked()
+                for number in range(8, 10):
+                    stage.chain.add(b"%d" % number)
+                stage.chain.add(attested=True)
+                await until_fed(10)
+            with trio.fail_after(20):
+                while not check(items, 4, 10):  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+        session.gone.set()
+
+    async with stage.feeds.running():
+        await session.run(read)
 
 
 async def test_old_blocks_are_proved_page_by_page(monkeypatch):
