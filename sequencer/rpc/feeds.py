@@ -45,6 +45,7 @@ class Feeds:
         self._heads: Ring[Status] = Ring(*self._bounds)
         self._evidence: Ring[None] = Ring(*self._bounds)
         self._heads_count = 0
+        self._next_head = Height(0)  # the next that is final
         self._evidence_count = 0
         self._namespaces: dict[NamespaceId, NamespaceFeed] = {}
         self._heads_scope = trio.CancelScope()
@@ -103,6 +104,7 @@ class Feeds:
     def heads(self) -> Iterator[Ring[Status]]:
         """The ring of blocks, each tagged with its status: `ordered` from now on, `final` from the next height on."""
         if not self._heads_count:
+            self._next_head = Height(self.rungs.executed_height + 1)
             self._heads_scope = self._start(self._feed_final_heads)
         self._heads_count += 1
         try:
@@ -170,13 +172,12 @@ class Feeds:
                     await self.rungs.until_moved()
 
     async def _feed_final_heads(self) -> None:
-        next_height = Height(self.rungs.executed_height + 1)
         while True:
-            while next_height <= self.rungs.executed_height:
-                block = await self._context.service.block(next_height)
+            while self._next_head <= self.rungs.executed_height:
+                block = await self._context.service.block(self._next_head)
                 if block is not None:
                     self._heads.append(await self._context.make_answer(_encode_block, block), Status.FINAL)
-                next_height = Height(next_height + 1)
+                self._next_head = Height(self._next_head + 1)
             await self.rungs.until_moved()
 
 

@@ -74,11 +74,10 @@ class FrontDoor(FakeService):
         self.submissions.is_accepting = True
 
     def first_receipts(self, hashes: Sequence[Hash]) -> dict[Hash, Receipt]:
-        """One made-up receipt for all."""
-        item = ReceiptItem(FIRST, KIND_OPEN, Hash(bytes(32)), 0)
-        place = (self.chain.chain_id, GENESIS_EPOCH, ValidatorIndex(0), Seq(1), Digest(bytes(32)))
-        receipt = Receipt(*place, Milliseconds(1), (item,)).sign(self.chain, self._key)
-        return dict.fromkeys(hashes, receipt)
+        """A made-up receipt for each."""
+        place = (self.chain.chain_id, GENESIS_EPOCH, ValidatorIndex(0), Seq(1), Digest(bytes(32)), Milliseconds(1))
+        items = {tx_hash: ReceiptItem(FIRST, KIND_OPEN, tx_hash, 0) for tx_hash in hashes}
+        return {tx_hash: Receipt(*place, (item,)).sign(self.chain, self._key) for tx_hash, item in items.items()}
 
     async def submit(self, namespace: Any, items: Items, client: str = "") -> SubmitOutcome:
         return await self.submissions.submit(namespace, items, client)

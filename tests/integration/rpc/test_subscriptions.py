@@ -93,6 +93,15 @@ class TestHeads:
         service.listener.note_executed(Height(9))
         assert (await socket.item())["status"] == "final"
 
+    async def test_no_final_height_is_missed_while_the_feed_begins(self, server, service):
+        service.blocks[1], service.blocks[2] = block_view(1), block_view(2)
+        with service.listener.heads() as ring:
+            service.listener.note_executed(Height(1))
+            service.listener.note_executed(Height(2))
+            with trio.fail_after(10):
+                while ring.next_position < 2:  # noqa: ASYNC110 - what is waited for happens in a thread
+                    await trio.sleep(0.001)
+
     async def test_every_final_height_comes_however_fast(self, socket, service):
         await socket.subscribe("heads", statuses=["final"])
         for height in range(9, 60):
