@@ -201,7 +201,7 @@ def test_an_idle_validator_reports_the_first_batch_at_once_and_then_less_and_les
 def test_an_author_does_not_report_its_batch_before_others_can_have_it():
     """Its report would be older than the batch at every witness set, and could not be quoted for it."""
     seat = idle_seat()
-    seat.step(BatchHeld(seat.me, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
+    seat.step(BatchHeld(ValidatorIndex(seat.me), Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
     assert not seat.said(LaneReport)
     moments = report_moments(seat, 5)
     assert moments == pytest.approx([1, 3], abs=0.6)
