@@ -2,7 +2,8 @@
 
 Responsible for: the two guarantees over a committed chain. δ is the largest difference between honest clocks, and one
 ms for clocks that show whole ones.
-Refuses to do: judge lanes whose author made two batches of one seq: of those nothing is promised.
+Refuses to do: judge lanes whose author made two batches of one seq, and batches behind the lane bound of a quoted
+honest report: of those nothing is promised.
 """
 
 from collections import defaultdict
@@ -15,15 +16,32 @@ from consensus.replica.effects import CommittedBlock
 
 @dataclass(frozen=True)
 class Placed:
-    """A committed batch: its place in the order, its height, and when the first and the last honest node had it.
+    """A committed batch: lane and seq, its place in the order, its height, when the first and last honest node had it.
 
     To have a batch is to have what precedes it in its lane, too. `last_ms` is None if some honest node never had it.
     """
 
+    lane: int
+    seq: int
     place: int
     height: int
     first_ms: int
     last_ms: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the guarantees are judged by: the committed chain, who was honest, LANE_REPORT_BATCHES, and δ."""
+
+    blocks: Sequence[CommittedBlock]
+    honest: Sequence[int]
+    lane_bound: int
+    delta_ms: int
+
+    def has_room(self, batch: Placed, block: CommittedBlock) -> bool:
+        """Whether the batch is within the lane bound of every honest report that the block's tip quotes."""
+        quoted = [report for report in block.tip.reports if report.validator in self.honest]
+        return all(batch.seq <= report.lanes[batch.lane].base_seq + self.lane_bound for report in quoted)
 
 
 def place_batches(
@@ -52,24 +70,25 @@ def place_batches(
                     times.append(before[key])
             if times:
                 last_ms = max(times) if len(times) == len(honest) else None
-                found.append(Placed(place, block.tip.header.height, min(times), last_ms))
+                found.append(Placed(batch.lane, batch.seq, place, block.tip.header.height, min(times), last_ms))
     return found
 
 
-def check_fairness(placed: Sequence[Placed], delta_ms: int) -> int:
+def check_fairness(placed: Sequence[Placed], run: Run) -> int:
     """What every honest node had more than δ before any had another is ordered before it. Returns pairs judged."""
     judged = 0
     for first in placed:
         if first.last_ms is None:
             continue
         for second in placed:
-            if first.last_ms + delta_ms < second.first_ms:
+            if first.last_ms + run.delta_ms < second.first_ms:
                 judged += 1
-                assert first.place < second.place, f"batch {second.place} overtook batch {first.place} unfairly"
+                if first.place > second.place and run.has_room(first, run.blocks[second.height - 1]):
+                    raise AssertionError(f"batch {second.place} overtook batch {first.place} unfairly")
     return judged
 
 
-def check_inclusion(placed: Sequence[Placed], blocks: Sequence[CommittedBlock], delta_ms: int) -> int:
+def check_inclusion(placed: Sequence[Placed], run: Run) -> int:
     """What every honest node had more than δ before a block's parent's time is in it or before it.
 
     Returns the number of (batch, block) judged.
@@ -78,9 +97,11 @@ def check_inclusion(placed: Sequence[Placed], blocks: Sequence[CommittedBlock], 
     for batch in placed:
         if batch.last_ms is None:
             continue
-        for block in blocks[: batch.height - 1]:
-            if batch.last_ms + delta_ms < block.tip.justify.body.ts_ms:
-                judged += 1
+        for block in run.blocks[: batch.height - 1]:
+            if batch.last_ms + run.delta_ms >= block.tip.justify.body.ts_ms:
+                continue
+            judged += 1
+            if run.has_room(batch, block):
                 raise AssertionError(
                     f"batch {batch.place} belonged into height {block.tip.header.height}, not into {batch.height}"
                 )

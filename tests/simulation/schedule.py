@@ -20,7 +20,7 @@ from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Faults
 from tests.simulation.moves import RandomMoves
-from tests.simulation.order_checks import Placed, check_fairness, check_inclusion, place_batches
+from tests.simulation.order_checks import Placed, Run, check_fairness, check_inclusion, place_batches
 from tests.simulation.shape import draw_shape
 from tests.simulation.whole.cluster import WholeCluster
 from tests.simulation.whole.receipts import check_receipts
@@ -174,9 +174,9 @@ class Schedule:
     def _make_peace(self) -> int:
         """After the faults everything promised becomes final on every honest node. Returns the views it took."""
         cluster = self.cluster
-        self.faults.end()
-        if isinstance(cluster, WholeCluster):
+        if isinstance(cluster, WholeCluster):  # first, or what is sent as the links open is on its way for long
             cluster.batch_sync_ms, cluster.bytes_per_ms = 0.3, None
+        self.faults.end()
         last = cluster.batch(self.honest[0])
         before = self._view()
         if isinstance(cluster, WholeCluster):
@@ -197,13 +197,18 @@ class Schedule:
         """Inclusion and fairness; with clocks that jump nothing is promised."""
         if self.faults.clock_jumped:
             return 0
-        placed, delta_ms = self.place_batches(), self.delta_ms
-        return check_fairness(placed, delta_ms) + check_inclusion(placed, self.cluster.blocks, delta_ms)
+        placed, run = self.place_batches(), self.judged_by()
+        return check_fairness(placed, run) + check_inclusion(placed, run)
 
     def place_batches(self) -> list[Placed]:
         """The committed batches of lanes that nobody forked, with their arrivals."""
         cluster = self.cluster
         return place_batches(cluster.blocks, cluster.arrivals_by_digest(), self.honest, cluster.forked_lanes())
+
+    def judged_by(self) -> Run:
+        """What order is judged by."""
+        bound = self.cluster.chain.parameters.lane_report_batches
+        return Run(self.cluster.blocks, self.honest, bound, self.delta_ms)
 
     @property
     def delta_ms(self) -> int:

@@ -99,13 +99,13 @@ def judge(schedules: list[Schedule]) -> tuple[int, int]:
     """Pairs of batches whose order was promised, and (batch, block) whose inclusion was; all are as promised."""
     pairs = places = 0
     for schedule in schedules:
-        placed, blocks, delta_ms = schedule.place_batches(), schedule.cluster.blocks, schedule.delta_ms
-        pairs += check_fairness(placed, delta_ms)
-        check_inclusion(placed, blocks, delta_ms)
+        placed, run = schedule.place_batches(), schedule.judged_by()
+        pairs += check_fairness(placed, run)
+        check_inclusion(placed, run)
         places += sum(
-            batch.last_ms is not None and batch.last_ms + delta_ms < block.tip.justify.body.ts_ms
+            batch.last_ms is not None and batch.last_ms + run.delta_ms < block.tip.justify.body.ts_ms
             for batch in placed
-            for block in blocks[batch.height - 1 :]
+            for block in run.blocks[batch.height - 1 :]
         )
     return pairs, places
 

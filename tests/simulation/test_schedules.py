@@ -18,6 +18,9 @@ FOUND = (
     3_003_796,  # a clock that drifts rang a rounding error too early, and was set again at once, for ever
     3_016_400,  # an append that a power cut met lost bytes of the file before, which was synced
     3_017_063,
+    3_083_931,  # peace began on slow links: what was sent as they opened took 90 ms, and with it 18 fast views
+    3_131_043,
+    3_137_070,  # the 65th batch of a lane belonged into a block whose honest reports list 64
     3_039_011,  # a batch that a crash met in its sync was had from its receipt on, not from the restart
 )
 
