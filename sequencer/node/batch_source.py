@@ -16,7 +16,7 @@ from consensus.numbers import Digest
 from consensus.vocabulary.batch import Batch
 from storage.batches import BatchLog
 
-CACHE_BYTES_MAX = 192 * 1024 * 1024
+CACHE_BYTES_MAX = 64 * 1024 * 1024  # six seconds at 20,000 transactions of 512 bytes a second
 
 
 class BatchSource:
