@@ -10,7 +10,7 @@ FIRST_REQUEST_SECONDS_MAX = 10.0  # from the connection to the end of its first 
 IDLE_SECONDS_MAX = 60.0  # between requests; above the 5 s after which common clients let go by themselves
 SEND_SECONDS_MAX = 10.0  # for any answer, and one second more for every SEND_BYTES_PER_SECOND_MIN
 SEND_BYTES_PER_SECOND_MIN = 128 * 1024
-DRAIN_SECONDS_MAX = 1.0  # reading away the rest of a refused body, so that the refusal arrives
+DRAIN_SECONDS_MAX = 5.0  # reading away the rest of a refused body, so that the refusal arrives, also on a busy machine
 DRAIN_BYTES_MAX = 8 * 1024 * 1024
 
 BODIES_BYTES_MAX_FACTOR = 16  # bodies in memory at once, in bodies of the largest size
