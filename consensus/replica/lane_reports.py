@@ -13,6 +13,8 @@ Invariants:
 3. `sent_ms` = max(own clock, ts_ms of every tip and QC processed) ▲.
 """
 
+from collections.abc import Sequence
+
 from consensus.numbers import GENESIS_EPOCH, View
 from consensus.replica.events import Timer
 from consensus.replica.state import State
@@ -46,27 +48,28 @@ def note_reported(state: State, view: View) -> None:
     state.reported_ends, state.reported_mono_ms = state.holdings.listed_ends(), state.now.mono_ms
 
 
-def has_unordered(state: State) -> bool:
-    """Whether we hold batches that no known block above our highest QC orders."""
+def unordered_lanes(state: State) -> list[int]:
+    """The lanes of which we would list batches that no block up to our highest QC orders."""
     ordered = state.tree.effective
     tip = state.tree.get(state.high_qc.body.block_id)
     if tip is not None and (known := state.tree.order(tip)) is not None:
         ordered = known[0]
-    return any(listed > end.seq for listed, end in zip(state.holdings.listed_ends(), ordered.cut, strict=True))
+    ends = zip(state.holdings.listed_ends(), ordered.cut, strict=True)
+    return [lane for lane, (listed, end) in enumerate(ends) if listed > end.seq]
 
 
 def schedule_report(state: State) -> None:
     """Sends or plans the next report to a waiting leader, if there is something that its proposal would order."""
-    if state.current.proposal_seen or not has_unordered(state):
+    if state.view <= state.proposal_view or not (unordered := unordered_lanes(state)):
         return
-    at, planned = _next_report_ms(state), state.deadlines.get(Timer.REPORT)
+    at, planned = _next_report_ms(state, unordered), state.deadlines.get(Timer.REPORT)
     if at <= state.now.mono_ms:
         _report_again(state)
     elif planned is None or at < planned:
         state.set_timer(Timer.REPORT, at)
 
 
-def _next_report_ms(state: State) -> float:
+def _next_report_ms(state: State, unordered: Sequence[int]) -> float:
     """The monotonic time of the next report, which may be past."""
     timing, current = state.timing, state.current
     if current.report_count:
@@ -74,21 +77,23 @@ def _next_report_ms(state: State) -> float:
         return state.reported_mono_ms + timing.report_delay_ms * doublings
     paced = state.mono_at(state.high_qc.body.ts_ms + timing.min_block_interval_ms) - timing.report_lead_ms
     paced = min(paced, current.entered_mono_ms + timing.min_block_interval_ms)
-    return max(state.now.mono_ms + (0 if _has_news(state) else timing.report_delay_ms), paced)
+    return max(state.now.mono_ms + (0 if _has_news(state, unordered) else timing.report_delay_ms), paced)
 
 
-def _has_news(state: State) -> bool:
-    """Whether we hold a batch of another validator that our last report did not list."""
-    reported = state.reported_ends
-    return any(
-        lane != state.me and (not reported or end > reported[lane])
-        for lane, end in enumerate(state.holdings.listed_ends())
-    )
+def _has_news(state: State, unordered: Sequence[int]) -> bool:
+    """Whether we hold an unordered batch of another validator that our last report did not list.
+
+    Not for ourselves as the leader: it makes a report each time it tries to propose.
+    """
+    if state.leader(state.view) == state.me:
+        return False
+    ends, reported = state.holdings.listed_ends(), state.reported_ends
+    return any(lane != state.me and (not reported or ends[lane] > reported[lane]) for lane in unordered)
 
 
 def report_timer_fired(state: State) -> None:
     """Sends one more report for the current view and plans the next."""
-    if not state.current.proposal_seen:
+    if state.view > state.proposal_view:
         _report_again(state)
 
 

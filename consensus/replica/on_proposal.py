@@ -27,6 +27,7 @@ def on_proposal(state: State, event: ProposalReceived) -> None:
     if is_past or is_decided:
         return  # it can change nothing: do not even check it
     cut = state.validity.check_proposal(proposal)
+    state.proposal_view = max(state.proposal_view, proposal.view)  # before a certificate in it takes us to its view
     use_qc(state, tip.justify)
     if proposal.entry is not None:
         use_certificate(state, proposal.entry)

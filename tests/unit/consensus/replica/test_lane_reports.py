@@ -5,10 +5,12 @@ import itertools
 import pytest
 
 from consensus.clock import Now
+from consensus.genesis import Genesis
 from consensus.numbers import Digest, Milliseconds, Seq, ValidatorIndex
 from consensus.ordering.effective import OrderedBatch
 from consensus.replica.events import BatchHeld, L1Finalized, LaneForked
 from consensus.replica.reporting import Holdings
+from consensus.signing import NodeKey
 from consensus.vocabulary.anchor import Anchor
 from consensus.vocabulary.messages import Vote
 from consensus.vocabulary.report import LaneReport, LaneRow
@@ -201,10 +203,27 @@ def test_an_idle_validator_reports_the_first_batch_at_once_and_then_less_and_les
 def test_an_author_does_not_report_its_batch_before_others_can_have_it():
     """Its report would be older than the batch at every witness set, and could not be quoted for it."""
     seat = idle_seat()
-    seat.step(BatchHeld(ValidatorIndex(seat.me), Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
+    seat.step(BatchHeld(seat.state.me, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
     assert not seat.said(LaneReport)
     moments = report_moments(seat, 5)
     assert moments == pytest.approx([1, 3], abs=0.6)
+
+
+def test_a_batch_that_was_held_after_it_was_ordered_does_not_hurry_an_own_one():
+    """A proposal may overtake a batch that it orders: a report would bring its leader nothing of that lane."""
+    seat = idle_seat(me=1)
+    reports = tuple(
+        seat.forge.report(1, other, seat.now.wall_ms, {0: (0, [(digest(1), 5)])}) for other in seat.forge.quorum()
+    )
+    first = seat.forge.tip(1, seat.forge.genesis_qc, reports=reports)
+    seat.hear(seat.forge.proposal(1, first), seat.forge.leader(1))
+    hold(seat, 1)
+    seat.hear(seat.forge.certify(first))
+    seat.wait(50)
+    assert not seat.said(LaneReport)
+    seat.step(BatchHeld(seat.state.me, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
+    assert not seat.said(LaneReport)
+    assert report_moments(seat, 2) == pytest.approx([1], abs=0.6)
 
 
 def test_however_many_batches_come_a_waiting_leader_is_sent_few_reports():
@@ -250,6 +269,34 @@ def test_a_proposal_ends_the_reports():
     seat.wait(4)
     seat.hear(seat.forge.proposal(1, seat.forge.tip(1, seat.forge.genesis_qc)), 0)
     assert not seat.said(LaneReport, seat.wait(100))
+
+
+def test_a_proposal_that_brings_its_view_is_not_waited_for():
+    """Its leader has proposed, so a report would only stand before our vote."""
+    seat = idle_seat(me=1)
+    first = seat.forge.tip(1, seat.forge.genesis_qc, reports=seat.forge.reports(1, seat.now.wall_ms))
+    seat.hear(seat.forge.proposal(1, first), seat.forge.leader(1))
+    hold(seat, 1)
+    seat.wait(10)
+    second = seat.forge.tip(2, seat.forge.certify(first), reports=seat.forge.reports(2, seat.now.wall_ms))
+    effects = seat.hear(seat.forge.proposal(2, second), seat.forge.leader(2))
+    assert seat.said(Vote, effects)
+    assert not seat.said(LaneReport, effects)
+
+
+def test_a_leader_signs_one_report_when_it_holds_a_batch(monkeypatch: pytest.MonkeyPatch):
+    """The one that it quotes; its own comes with each attempt to propose."""
+    seat = idle_seat(me=Seat().forge.leader(1))
+    signed, sign = list[LaneReport](), LaneReport.sign
+
+    def noted(report: LaneReport, chain: Genesis, key: NodeKey) -> LaneReport:
+        signed.append(report)
+        return sign(report, chain, key)
+
+    monkeypatch.setattr(LaneReport, "sign", noted)
+    other = ValidatorIndex((seat.me + 1) % 4)
+    seat.step(BatchHeld(other, Seq(1), digest(1), Milliseconds(seat.now.wall_ms)))
+    assert len(signed) == 1
 
 
 def test_a_forked_lane_gives_no_reason_to_report():
