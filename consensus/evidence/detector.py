@@ -123,6 +123,10 @@ class Detector:
         """Whether it is of no use to prove this offence (again). May be asked from a thread."""
         return offence in self._known or self._counts[offence.validator, offence.rule] >= OFFENCES_MAX
 
+    def has_convicted(self, validator: ValidatorIndex, rule: int) -> bool:
+        """Whether a proof that the validator broke the rule is kept."""
+        return self._counts[validator, rule] > 0
+
     def note(self, offence: Offence) -> None:
         """A proof of it is kept."""
         if offence not in self._known:

@@ -13,9 +13,9 @@ Invariants:
 3. `sent_ms` = max(own clock, ts_ms of every tip and QC processed) ▲.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from consensus.numbers import GENESIS_EPOCH, View
+from consensus.numbers import GENESIS_EPOCH, Seq, View
 from consensus.replica.events import Timer
 from consensus.replica.state import State
 from consensus.vocabulary.report import LaneReport
@@ -38,24 +38,25 @@ def make_report(state: State, view: View) -> LaneReport:
 
 def send_report(state: State, view: View) -> None:
     """Sends a report for `view` to its leader."""
-    note_reported(state, view)
-    state.send(state.leader(view), make_report(state, view))
+    report = make_report(state, view)
+    note_reported(state, report)
+    state.send(state.leader(view), report)
 
 
-def note_reported(state: State, view: View) -> None:
-    """A report for `view` leaves now: what it lists is known to its leader."""
-    state.reported_view = max(state.reported_view, view)
-    state.reported_ends, state.reported_mono_ms = state.holdings.listed_ends(), state.now.mono_ms
+def note_reported(state: State, report: LaneReport) -> None:
+    """A report of ours leaves now: what it lists is known to its leader."""
+    state.reported_view = max(state.reported_view, report.view)
+    state.last_report, state.reported_mono_ms = report, state.now.mono_ms
 
 
-def unordered_lanes(state: State) -> list[int]:
-    """The lanes of which we would list batches that no block up to our highest QC orders."""
+def unordered_lanes(state: State) -> dict[int, Seq]:
+    """Per lane of which we would list batches that no block up to our highest QC orders, the last that we would."""
     ordered = state.tree.effective
     tip = state.tree.get(state.high_qc.body.block_id)
     if tip is not None and (known := state.tree.order(tip)) is not None:
         ordered = known[0]
     ends = zip(state.holdings.listed_ends(), ordered.cut, strict=True)
-    return [lane for lane, (listed, end) in enumerate(ends) if listed > end.seq]
+    return {lane: listed for lane, (listed, end) in enumerate(ends) if listed > end.seq}
 
 
 def schedule_report(state: State) -> None:
@@ -69,7 +70,7 @@ def schedule_report(state: State) -> None:
         state.set_timer(Timer.REPORT, at)
 
 
-def _next_report_ms(state: State, unordered: Sequence[int]) -> float:
+def _next_report_ms(state: State, unordered: Mapping[int, Seq]) -> float:
     """The monotonic time of the next report, which may be past."""
     timing, current = state.timing, state.current
     if current.report_count:
@@ -80,15 +81,17 @@ def _next_report_ms(state: State, unordered: Sequence[int]) -> float:
     return max(state.now.mono_ms + (0 if _has_news(state, unordered) else timing.report_delay_ms), paced)
 
 
-def _has_news(state: State, unordered: Sequence[int]) -> bool:
+def _has_news(state: State, unordered: Mapping[int, Seq]) -> bool:
     """Whether we hold an unordered batch of another validator that our last report did not list.
 
     Not for ourselves as the leader: it makes a report each time it tries to propose.
     """
     if state.leader(state.view) == state.me:
         return False
-    ends, reported = state.holdings.listed_ends(), state.reported_ends
-    return any(lane != state.me and (not reported or ends[lane] > reported[lane]) for lane in unordered)
+    known = state.last_report
+    return any(
+        lane != state.me and (known is None or last > known.lanes[lane].last_seq) for lane, last in unordered.items()
+    )
 
 
 def report_timer_fired(state: State) -> None:

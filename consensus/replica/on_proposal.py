@@ -61,5 +61,6 @@ def send_vote(state: State, vote: Vote) -> None:
     small = state.validators_count <= EVERYBODY_MAX
     others = set(state.members) if small else {state.leader(vote.body.view), state.me}
     state.send_each(others - {next_leader}, vote)
-    note_reported(state, next_view)
-    state.send(next_leader, Vote(vote.body, vote.voter, vote.signature, make_report(state, next_view)))
+    report = make_report(state, next_view)
+    note_reported(state, report)
+    state.send(next_leader, Vote(vote.body, vote.voter, vote.signature, report))

@@ -149,7 +149,7 @@ class State:
     silent_view: View = GENESIS_VIEW  # the view of a restart: no vote and no proposal in it ▲
     reported_view: View = GENESIS_VIEW  # the highest view for which a report went to its leader
     proposal_view: View = GENESIS_VIEW  # the highest view whose proposal is here: its leader waits for no report
-    reported_ends: tuple[Seq, ...] = ()  # what the last report listed, per lane
+    last_report: LaneReport | None = None  # of ours, to whichever leader
     reported_mono_ms: float = -inf  # when it left
     processed_ts_ms: int = 0  # largest ts_ms of any tip or QC processed
     l1_final: Anchor = NO_ANCHOR

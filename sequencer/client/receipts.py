@@ -50,7 +50,7 @@ class ReceiptChecks:
     async def _require(self, receipt: Receipt | None, hash: Hash) -> None:
         if receipt is None:
             return
-        if all(item.hash != hash for item in receipt.items):
+        if not _names(receipt, hash):
             raise MalformedAnswer("the receipt is that of another transaction")
         await self._require_signed(receipt)
 
@@ -67,7 +67,11 @@ def question(hash: Hash, receipt: Receipt | None) -> dict[str, Any]:
     """
     params: dict[str, Any] = {"hash": to_hex(hash)}
     if receipt is not None:
-        if all(item.hash != hash for item in receipt.items):
+        if not _names(receipt, hash):
             raise ValueError("the receipt is that of another transaction")
         params["place"] = LanePlace.of(receipt).to_json()
     return params
+
+
+def _names(receipt: Receipt, hash: Hash) -> bool:
+    return any(item.hash == hash for item in receipt.items)

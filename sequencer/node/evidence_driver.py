@@ -79,9 +79,7 @@ class EvidenceDriver:
         self._view = view
         self._kept = kept
         self._metrics = metrics
-        offences = [Offence.decode(found) for found in self._store.list_offences()]
-        self._detector = Detector(chain, offences)
-        self._forked = {offence.validator for offence in offences if offence.rule == LANE_FORK_RULE}
+        self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
         self._host: ValidatorHost | None = None
         self._queue = EvidenceQueue(chain.validator_set.count)
         self._arrived = trio.Event()
@@ -195,8 +193,6 @@ class EvidenceDriver:
         puts = EvidenceStore.proof_puts(StoredProof(offence.encode(), encoded))
         await trio.to_thread.run_sync(lambda: self._database.write(puts, sync=True), limiter=self._limiter)
         self._detector.note(offence)
-        if offence.rule == LANE_FORK_RULE:
-            self._forked.add(offence.validator)
         self._metrics.add(table.CONSENSUS_EVIDENCE, 1, f"E{offence.rule}")
         _log.error(
             "evidence_kept",
@@ -214,7 +210,7 @@ class EvidenceDriver:
 
     def has_forked(self, validator: ValidatorIndex) -> bool:
         """Whether a proof is kept that it signed two batches of one seq, whoever found it."""
-        return validator in self._forked
+        return self._detector.has_convicted(validator, LANE_FORK_RULE)
 
     def find(self, offence: bytes) -> EvidenceView | None:
         """In a thread: the proof of an encoded offence, or None."""

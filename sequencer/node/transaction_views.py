@@ -16,6 +16,7 @@ Invariants:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import trio
 
@@ -114,9 +115,12 @@ class TransactionViews:
 
     def _by_claim(self, tx_hash: Hash, claimed: LanePlace | None) -> TransactionStatus | None:
         """By what a receipt says, if it names a lane."""
-        if claimed is None or claimed.lane >= self._chain.validator_set.count:
+        if not self._is_place(claimed):
             return None
         return self._sealed(tx_hash, _Sealed(claimed.lane, claimed.seq, batch=claimed.batch), None, ())
+
+    def _is_place(self, claimed: LanePlace | None) -> TypeGuard[LanePlace]:
+        return claimed is not None and claimed.lane < self._chain.validator_set.count
 
     def _places(self, found: TransactionPlaces) -> tuple[TransactionPlace, ...]:
         """The first copies: the final ones, then those of the own lane that are not, as far as the index knows."""
@@ -304,6 +308,6 @@ class TransactionViews:
         """The first copy in the own lane, and the one that a receipt names."""
         found = self._transactions.load_places(tx_hash)
         places = [(ValidatorIndex(place.lane), Seq(place.seq)) for place in (found.sealed[:1] if found else ())]
-        if claimed is not None and claimed.lane < self._chain.validator_set.count:
+        if self._is_place(claimed):
             places.append((claimed.lane, claimed.seq))
         return places
