@@ -107,12 +107,12 @@ def _propose_fresh(state: State, justify: QC, fresh: TC | None) -> None:
 def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
     """The monotonic time from which a proposal of `cut` may leave: pacing with something to order, idling without.
 
-    A non-empty block that is not committed yet is flushed at once by an empty one. No wait is longer than its interval,
-    whatever the parent's time says.
+    A non-empty block that is not committed yet is flushed at once by an empty one, and a leader that is given little
+    time waits for nothing. No wait is longer than its interval, whatever the parent's time says.
     """
     timing, entered = state.timing, state.current.entered_mono_ms
     branch = state.tree.branch(justify.body.block_id)
-    if branch is None or state.committing is not None:
+    if branch is None or state.committing is not None or _is_given_little_time(state):
         return state.now.mono_ms
     effective = state.tree.effective
     pending = False
@@ -123,8 +123,7 @@ def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
             pending = pending or bool(ordered[1])
     new = sum(max(0, end.seq - known.seq) for end, known in zip(cut.ends, effective.cut, strict=True))
     if new == 0:
-        at_once = pending or _is_given_little_time(state)
-        return state.now.mono_ms if at_once else entered + timing.idle_interval_ms
+        return state.now.mono_ms if pending else entered + timing.idle_interval_ms
     loaded = new >= state.validators_count
     interval = timing.min_block_interval_loaded_ms if loaded else timing.min_block_interval_ms
     return min(state.mono_at(justify.body.ts_ms + interval), entered + interval)
@@ -133,7 +132,7 @@ def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
 def _is_given_little_time(state: State) -> bool:
     """Whether others may take us for absent: after a slot of ours without a proposal, or since a restart.
 
-    They give us a quarter of a view then, and idling would use it up before we could show that we are back.
+    They give us a quarter of a view then, and waiting would use it up before we could show that we are back.
     """
     return state.me in state.pacemaker.absent or state.proposed_view <= state.silent_view != 0
 

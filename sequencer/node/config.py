@@ -94,7 +94,10 @@ class ConsensusSection(Section):
         default=5, ge=0, le=10_000, description="shortest time between two blocks when unloaded"
     )
     min_block_interval_loaded_ms: int = Field(
-        default=20, ge=0, le=10_000, description="shortest time between two blocks under load"
+        default=20,
+        ge=0,
+        le=10_000,
+        description="shortest time between two blocks under load; below view_timeout_ms / 4",
     )
     idle_interval_ms: int = Field(
         default=200,
@@ -111,11 +114,12 @@ class ConsensusSection(Section):
 
     @model_validator(mode="after")
     def _check_intervals(self) -> Self:
-        if self.idle_interval_ms * 4 >= self.view_timeout_ms:
-            raise ValueError(
-                f"idle_interval_ms ({self.idle_interval_ms}) must be below a quarter of view_timeout_ms "
-                f"({self.view_timeout_ms}), or quiet views time out"
-            )
+        for name, views in (("idle_interval_ms", "quiet"), ("min_block_interval_loaded_ms", "busy")):
+            if (interval := getattr(self, name)) * 4 >= self.view_timeout_ms:
+                raise ValueError(
+                    f"{name} ({interval}) must be below a quarter of view_timeout_ms ({self.view_timeout_ms}), "
+                    f"or {views} views time out"
+                )
         if self.view_timeout_max_ms < self.view_timeout_ms:
             raise ValueError("view_timeout_max_ms is at least view_timeout_ms")
         if self.min_block_interval_loaded_ms < self.min_block_interval_ms:

@@ -106,6 +106,7 @@ def test_all_faults_at_once(home, monkeypatch):
     [
         ("consensus", "view_timeout_ms = 800", "quarter"),
         ("consensus", "view_timeout_max_ms = 900", "view_timeout_max_ms"),
+        ("consensus", "min_block_interval_loaded_ms = 250", "quarter"),
         ("consensus", "min_block_interval_loaded_ms = 4", "min_block_interval_loaded_ms"),
         ("consensus", "min_block_interval_ms = 220\nmin_block_interval_loaded_ms = 220", "idle_interval_ms"),
         ("mempool", "batch_delay_min_ms = 41", "batch_delay"),

@@ -274,9 +274,9 @@ def test_blocks_with_something_to_order_are_an_interval_apart():
     assert len(seat.said(Proposal)) == 1
 
 
-def test_a_leader_whose_last_slot_passed_without_a_proposal_does_not_idle():
-    """The others give it a quarter of a view; idling would use that up."""
-    seat = Seat(me=0)
+def seat_called_absent(**timing):
+    """The leader of view 5, and view 4's certificate is there; its slot in view 1 passed without a proposal."""
+    seat = Seat(me=0, timing=ReplicaTiming(**timing))
     seat.start()
     justify = seat.forge.genesis_qc
     fresh = seat.forge.tc_of(1, justify)  # view 1 was ours
@@ -286,5 +286,21 @@ def test_a_leader_whose_last_slot_passed_without_a_proposal_does_not_idle():
         seat.hear(seat.forge.proposal(view, tip), seat.forge.leader(view))
         justify = seat.forge.certify(tip)
         seat.hear(justify)
+    return seat
+
+
+def test_a_leader_whose_last_slot_passed_without_a_proposal_does_not_idle():
+    """The others give it a quarter of a view; idling would use that up."""
+    seat = seat_called_absent()
     report_all(seat, 5)
     assert len(seat.said(Proposal)) == 1
+
+
+def test_a_leader_whose_last_slot_passed_without_a_proposal_does_not_pace():
+    """Under load too it has to show that it is back."""
+    seat = seat_called_absent(min_block_interval_ms=40, min_block_interval_loaded_ms=40)
+    lanes = {3: (0, ((Digest(no_block("batch")), 20),))}
+    for validator in (2, 3):
+        seat.hear(seat.forge.report(5, validator, seat.now.wall_ms + 10, lanes), validator)
+    (proposal,) = seat.said(Proposal)
+    assert determine_cut(proposal.tip.reports, seat.chain.validator_set).ends[3].seq == 1
