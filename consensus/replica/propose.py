@@ -107,8 +107,9 @@ def _propose_fresh(state: State, justify: QC, fresh: TC | None) -> None:
 def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
     """The monotonic time from which a proposal of `cut` may leave: pacing with something to order, idling without.
 
-    A non-empty block that is not committed yet is flushed at once by an empty one, and a leader that is given little
-    time waits for nothing. No wait is longer than its interval, whatever the parent's time says.
+    A non-empty block that is not committed yet is flushed at once by an empty one, and followed by another non-empty
+    one after the longer interval of a loaded chain. A leader that is given little time waits for nothing. No wait is
+    longer than its interval, whatever the parent's time says.
     """
     timing, entered = state.timing, state.current.entered_mono_ms
     branch = state.tree.branch(justify.body.block_id)
@@ -124,7 +125,7 @@ def _earliest_ms(state: State, justify: QC, cut: Cut) -> float:
     new = sum(max(0, end.seq - known.seq) for end, known in zip(cut.ends, effective.cut, strict=True))
     if new == 0:
         return state.now.mono_ms if pending else entered + timing.idle_interval_ms
-    loaded = new >= state.validators_count
+    loaded = pending or new >= state.validators_count
     interval = timing.min_block_interval_loaded_ms if loaded else timing.min_block_interval_ms
     return min(state.mono_at(justify.body.ts_ms + interval), entered + interval)
 

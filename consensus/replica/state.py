@@ -63,7 +63,7 @@ class ReplicaTiming:
     view_timeout_ms: float = 1_000
     view_timeout_max_ms: float = 8_000
     min_block_interval_ms: int = 5
-    min_block_interval_loaded_ms: int = 20
+    min_block_interval_loaded_ms: int = 40
     idle_interval_ms: int = 200
     report_delay_ms: float = 1
     report_lead_ms: float = 2  # how long before the paced proposal a report is re-sent

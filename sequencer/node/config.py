@@ -94,7 +94,7 @@ class ConsensusSection(Section):
         default=5, ge=0, le=10_000, description="shortest time between two blocks when unloaded"
     )
     min_block_interval_loaded_ms: int = Field(
-        default=20,
+        default=40,
         ge=0,
         le=10_000,
         description="shortest time between two blocks under load; below view_timeout_ms / 4",
@@ -329,7 +329,14 @@ class NodeConfig(BaseSettings):
 # What a preset changes. Options it does not name keep the default of the model.
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "default": {},
-    "lan": {"consensus": {"view_timeout_ms": 250, "view_timeout_max_ms": 4000, "idle_interval_ms": 50}},
+    "lan": {
+        "consensus": {
+            "view_timeout_ms": 250,
+            "view_timeout_max_ms": 4000,
+            "idle_interval_ms": 50,
+            "min_block_interval_loaded_ms": 20,
+        }
+    },
     "devnet": {"node": {"tx_index": "all", "development_network": True}, "p2p": {"host": "127.0.0.1"}},
 }
 

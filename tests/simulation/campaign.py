@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass
 
 from consensus.replica.effects import Effect
-from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.certificates import QC, TC
 from consensus.vocabulary.messages import Proposal, Timeout, Vote
 from consensus.vocabulary.tip import Tip
@@ -19,10 +18,8 @@ from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.moves import RandomMoves
 from tests.simulation.node import Node
+from tests.simulation.timing import TIMING
 
-TIMING = ReplicaTiming(
-    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
-)
 TICK_MS = 2.0
 STAKES = ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (3, 2, 2, 3), (1, 1, 1, 1, 1), (2, 1, 1, 1, 1, 1, 1))
 

@@ -10,7 +10,6 @@ Invariants:
 import hashlib
 from dataclasses import dataclass
 
-from consensus.replica.state import ReplicaTiming
 from consensus.vocabulary.receipt import Receipt
 from tests.simulation.adversary import Adversary
 from tests.simulation.attackers.attacker import Attacker, Attackers
@@ -22,12 +21,10 @@ from tests.simulation.faults import Faults
 from tests.simulation.moves import RandomMoves
 from tests.simulation.order_checks import Placed, Run, check_fairness, check_inclusion, place_batches
 from tests.simulation.shape import draw_shape
+from tests.simulation.timing import TIMING
 from tests.simulation.whole.cluster import WholeCluster
 from tests.simulation.whole.receipts import check_receipts
 
-TIMING = ReplicaTiming(
-    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
-)
 TICK_MS = 2.0
 WHOLE_SHARE = 0.2
 RANDOM_SHARE = 0.5  # of Byzantine validators that also make moves at random

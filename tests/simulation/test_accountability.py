@@ -10,7 +10,7 @@ from tests.simulation.attackers.attacker import Attackers
 from tests.simulation.attackers.disks import Twins
 from tests.simulation.attackers.voters import DoubleVoter
 from tests.simulation.cluster import Cluster
-from tests.simulation.schedule import TIMING
+from tests.simulation.timing import TIMING
 from tests.simulation.whole.cryptography import quick_signatures
 
 # stakes, Byzantine validators, the honest on one side of the partition (the rest is on the other)

@@ -13,7 +13,9 @@ from tests.simulation.adversary import Adversary
 from tests.simulation.cluster import Cluster, Sent
 from tests.simulation.node import Node
 
-TIMING = ReplicaTiming(view_timeout_ms=40, view_timeout_max_ms=160, idle_interval_ms=6, fetch_delay_ms=5)
+TIMING = ReplicaTiming(
+    view_timeout_ms=40, view_timeout_max_ms=160, min_block_interval_loaded_ms=6, idle_interval_ms=6, fetch_delay_ms=5
+)
 DURATION_MS = 400.0
 BYZANTINE = 2
 

@@ -10,15 +10,12 @@ import pytest
 from consensus import limits
 from consensus.numbers import BlockId, Digest, Milliseconds, Seq, ValidatorIndex
 from consensus.replica.effects import Commit
-from consensus.replica.state import ReplicaTiming
 from consensus.replica.walk import walk_height
 from consensus.vocabulary.tip import Tip
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import Node
+from tests.simulation.timing import TIMING
 
-TIMING = ReplicaTiming(
-    view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=6, fetch_delay_ms=4, fetch_retry_ms=20
-)
 PAGE = 8
 LAGGARD = 3
 

@@ -5,7 +5,9 @@ import pytest
 from consensus.replica.state import ReplicaTiming
 from tests.simulation.cluster import Cluster
 
-QUICK = ReplicaTiming(view_timeout_ms=50, view_timeout_max_ms=150, idle_interval_ms=10, fetch_delay_ms=5)
+QUICK = ReplicaTiming(
+    view_timeout_ms=50, view_timeout_max_ms=150, min_block_interval_loaded_ms=10, idle_interval_ms=10, fetch_delay_ms=5
+)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])

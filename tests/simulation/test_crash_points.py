@@ -14,7 +14,7 @@ from consensus.vocabulary.messages import Proposal, Timeout
 from tests.simulation.cluster import Cluster
 from tests.simulation.node import Node
 
-TIMING = ReplicaTiming(view_timeout_ms=40, view_timeout_max_ms=120, idle_interval_ms=8)
+TIMING = ReplicaTiming(view_timeout_ms=40, view_timeout_max_ms=120, min_block_interval_loaded_ms=8, idle_interval_ms=8)
 SCENARIO_MS = 60.0
 DOWN_MS = 15.0
 PARTS = 4

@@ -18,7 +18,9 @@ from tests.simulation.schedule import Options, Schedule
 from tests.simulation.test_named_attackers import seeds
 from tests.simulation.whole.cryptography import quick_signatures
 
-TIMING = ReplicaTiming(view_timeout_ms=80, view_timeout_max_ms=200, idle_interval_ms=10)
+TIMING = ReplicaTiming(
+    view_timeout_ms=80, view_timeout_max_ms=200, min_block_interval_loaded_ms=15, idle_interval_ms=10
+)
 SKEW_MS = 6
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from consensus.numbers import Hash
-from tests.simulation.schedule import TIMING, Options, Schedule
+from tests.simulation.schedule import Options, Schedule
+from tests.simulation.timing import TIMING
 from tests.simulation.whole.cluster import WholeCluster
 from tests.simulation.whole.cryptography import quick_signatures
 from tests.simulation.whole.receipts import check_receipts

@@ -54,6 +54,7 @@ def test_precedence_is_flag_environment_file_preset_default(home, monkeypatch):
         "port": "flag",
         "view_timeout_ms": "preset lan",
         "view_timeout_max_ms": "preset lan",
+        "min_block_interval_loaded_ms": "preset lan",
     }
     assert loaded.config.rpc.port == 4
     assert loaded.config.consensus.report_delay_ms == 3

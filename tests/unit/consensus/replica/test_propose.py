@@ -274,6 +274,25 @@ def test_blocks_with_something_to_order_are_an_interval_apart():
     assert len(seat.said(Proposal)) == 1
 
 
+def test_while_a_block_with_batches_is_not_final_the_next_one_is_the_longer_interval_apart():
+    """Under a steady load there is always one: views as fast as they can would only take the cores from each other."""
+    seat = Seat(me=1, timing=ReplicaTiming(min_block_interval_ms=5, min_block_interval_loaded_ms=40))
+    seat.start()
+    first, second = Digest(no_block("batch 1")), Digest(no_block("batch 2"))
+    tips = seat.enter(3)
+    reports = tuple(seat.forge.report(3, of, seat.now.wall_ms + 10, {3: (0, ((first, 20),))}) for of in (0, 1, 2))
+    tip = seat.forge.tip(3, seat.forge.certify(tips[-1]), reports=reports)
+    seat.hear(seat.forge.proposal(3, tip), seat.forge.leader(3))
+    seat.hear(seat.forge.certify(tip))
+    lanes = {3: (0, ((first, 20), (second, 30)))}
+    for validator in (0, 2):
+        seat.hear(seat.forge.report(4, validator, seat.now.wall_ms + 20, lanes), validator)
+    seat.wait(39)
+    assert not seat.said(Proposal)
+    seat.wait(1)
+    assert len(seat.said(Proposal)) == 1
+
+
 def seat_called_absent(**timing):
     """The leader of view 5, and view 4's certificate is there; its slot in view 1 passed without a proposal."""
     seat = Seat(me=0, timing=ReplicaTiming(**timing))
