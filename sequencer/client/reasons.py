@@ -44,6 +44,12 @@ TABLE = (
     Reason("malformed", INVALID_PARAMETERS, 400, "A parameter or a binary body does not have the documented form."),
     Reason("internal", INTERNAL_ERROR, 500, "A fault of this node; its log has the cause."),
     Reason("not_accepting", RESOURCE_UNAVAILABLE, 503, "The node is starting, catching up or stopping. Try another."),
+    Reason(
+        "lane_forked",
+        RESOURCE_UNAVAILABLE,
+        503,
+        "This validator's key sealed two batches of one number: its lane is not ordered any more. Try another.",
+    ),
     Reason("expired", TRANSACTION_REJECTED, 503, "The transaction waited too long to be sealed and has no receipt."),
     Reason("rejected", TRANSACTION_REJECTED, 400, "Refused for a reason that this release has no word for."),
     Reason("overloaded", LIMIT_EXCEEDED, 503, "More requests at once than this node works on."),

@@ -34,7 +34,7 @@ T = TypeVar("T")
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 CONNECT_SECONDS_MAX = 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_ELSEWHERE = ("not_accepting", "not_validator", "overloaded")  # nothing was taken: another node may
+_ELSEWHERE = ("not_accepting", "lane_forked", "not_validator", "overloaded")  # nothing was taken: another node may
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,13 @@ class BatchesNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkProven:
+    """A proof is kept that the lane's author signed two batches of one seq, whoever found it."""
+
+    lane: ValidatorIndex
+
+
+@dataclass(frozen=True, slots=True)
 class FetchFailed:
     """`RequestBatch` ended without the batch: not found, too busy, timed out."""
 
@@ -112,6 +119,7 @@ Event = (
     | GapRequested
     | Committed
     | BatchesNeeded
+    | ForkProven
     | FetchFailed
     | Ticked
 )

@@ -205,13 +205,19 @@ class Lane:
 
     def _fork(self, ours: Entry, other: Digest) -> list[Effect]:
         """Two batches of one seq: keep both, list nothing more."""
+        self._rivals = _Rivals(ours, other)
+        stored = self._store(ours)
+        return [*self.close(), *stored]
+
+    def close(self) -> list[Effect]:
+        """A fork is known: nothing more is listed, and what waits in memory is nobody's need."""
+        if self.is_forked:
+            return []
         self._stop_if_own()
         self.is_forked = True
-        self._rivals = _Rivals(ours, other)
-        effects = [LaneForked(self.author), *self._store(ours)]
         for entry in [entry for entry in self.at.values() if entry.buffered is not None]:
             self._drop_buffered(entry)
-        return effects
+        return [LaneForked(self.author)]
 
     def _stop_if_own(self) -> None:
         if self.is_own:

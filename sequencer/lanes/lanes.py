@@ -36,6 +36,7 @@ from sequencer.lanes.events import (
     Committed,
     Event,
     FetchFailed,
+    ForkProven,
     GapRequested,
     LinkClosed,
     LinkOpened,
@@ -185,6 +186,8 @@ class Lanes:
                 return self._on_committed(event, now)
             case BatchesNeeded():
                 return [effect for batch in event.batches for effect in self._need(batch, now)]
+            case ForkProven():
+                return self._lanes[event.lane].close()
             case FetchFailed():
                 self._fetches.failed(event.digest, event.peer, now)
                 return []

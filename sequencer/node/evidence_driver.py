@@ -68,9 +68,10 @@ class EvidenceDriver:
         source: BatchSource,
         view: Callable[[], View],
         kept: Callable[[EvidenceView], None],
+        fork_proven: Callable[[ValidatorIndex], None],
         metrics: Metrics,
     ) -> None:
-        """`kept` is told of every proof that is synced; it returns at once."""
+        """`kept` is told of every proof that is synced, `fork_proven` whom an E7 convicts; they return at once."""
         self._chain = chain
         self._index = index
         self._database = database
@@ -78,6 +79,7 @@ class EvidenceDriver:
         self._source = source
         self._view = view
         self._kept = kept
+        self._fork_proven = fork_proven
         self._metrics = metrics
         self._detector = Detector(chain, [Offence.decode(found) for found in self._store.list_offences()])
         self._host: ValidatorHost | None = None
@@ -139,7 +141,7 @@ class EvidenceDriver:
         return found_room
 
     async def run(self) -> None:
-        """Checks and keeps for ever. Raises `StorageFault`."""
+        """Checks and keeps for ever. Raises `StorageFault`, and `KeyUsedElsewhere` of an E7 against our key."""
         while True:
             await self._arrived.wait()
             self._arrived = trio.Event()
@@ -205,6 +207,8 @@ class EvidenceDriver:
         self._kept(EvidenceView(offence, encoded))
         if self._host is not None and self._travels(encoded):
             self._host.broadcast(FrameKind.EVIDENCE, encoded)
+        if offence.rule == LANE_FORK_RULE:
+            self._fork_proven(offence.validator)
 
     # reading
 

@@ -251,6 +251,10 @@ class LaneDriver:
         self.handle(events.OwnBatchSealed(batch))
         await self._own_held.wait()
 
+    def fork_proven(self, lane: ValidatorIndex) -> None:
+        """A proof is kept that its author forked it. Raises `BrokenInvariant` of our own."""
+        self.handle(events.ForkProven(lane))
+
     def is_forked(self, lane: ValidatorIndex) -> bool:
         """Whether its author is known to have signed two batches of one seq: nothing more of it is listed."""
         return lane in self.lanes.forked()

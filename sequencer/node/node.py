@@ -197,6 +197,7 @@ class Node:
             source=self._source,
             view=lambda: replica.state.view,
             kept=self._progress.news.evidence_kept,
+            fork_proven=lambda lane: self._lanes.fork_proven(lane),  # noqa: PLW0108 - built later
             metrics=self._metrics,
         )
         self._settlement = self._make_settlement()

@@ -262,6 +262,8 @@ class NodeService:
         reasons = []
         if not self._submissions.is_accepting:
             reasons.append("starting")
+        if self._lanes.is_forked(self._index):
+            reasons.append("lane_forked")
         if not self._chain.validator_set.is_quorum({self._index, *self._links.connected}):
             reasons.append("no_quorum")
         lag = self._replica.state.high_qc.body.height - self._progress.executed.height
@@ -277,6 +279,7 @@ class NodeService:
         connected = len(self._links.connected)
         return [
             HealthCheck("accepting", "starting" not in reasons, "the node takes transactions"),
+            HealthCheck("lane", "lane_forked" not in reasons, "nobody shows two batches of one number by this key"),
             HealthCheck("quorum", "no_quorum" not in reasons, f"linked with {connected} other validators"),
             HealthCheck("progress", "behind" not in reasons, f"executed height {self._progress.executed.height}"),
             HealthCheck("batches", "missing_batches" not in reasons, f"{self._lanes.missing_count} batches missing"),

@@ -131,6 +131,8 @@ class Submissions:
         """See `Service.submit`."""
         if not self.is_accepting:
             raise RequestRefused("not_accepting")
+        if self._lanes.is_forked(self._index):
+            raise RequestRefused("lane_forked")
         if namespace not in self._namespaces:
             raise RequestRefused("unknown_namespace")
         submission = self.mempool.submit(namespace, items, read_now(), client)

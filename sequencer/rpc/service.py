@@ -57,8 +57,8 @@ class Service(Protocol):
 
         Judges each item (empty, oversized, full, known, expired …). All admissions happen before the first await, so
         that two calls made one after the other keep their order. `client` is whose quota applies. Raises
-        `RequestRefused` (not_accepting, not_validator, unknown_namespace, quota, client_quota, full) if nothing at all
-        is taken.
+        `RequestRefused` (not_accepting, lane_forked, not_validator, unknown_namespace, quota, client_quota, full) if
+        nothing at all is taken.
         """
         ...
 

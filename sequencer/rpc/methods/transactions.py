@@ -12,7 +12,7 @@ from sequencer.rpc.method import Method
 from sequencer.rpc.parameters import DATA, HASH, ITEMS, NAMESPACE, PLACE, RUNG, TIMEOUT_MS
 
 _SUBMIT_REASONS = (
-    "unknown_namespace", "not_accepting", "not_validator", "overloaded", "quota", "client_quota", "full",
+    "unknown_namespace", "not_accepting", "lane_forked", "not_validator", "overloaded", "quota", "client_quota", "full",
 )  # fmt: skip
 _ITEM_REASONS = ("empty", "oversized", "known", "expired")
 

@@ -41,6 +41,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
+        self.has_forked = False
 
     def own_next(self) -> tuple[Seq, Digest]:
         last = self.batches[-1].digest if self.batches else Digest(bytes(32))
@@ -48,6 +49,9 @@ class Lane:
 
     def own_lane(self) -> OwnLane:
         return OwnLane(0, is_syncing=False)
+
+    def is_forked(self, lane: ValidatorIndex) -> bool:
+        return self.has_forked
 
     async def hold_own(self, batch: Batch, puts: Any) -> None:
         self.batches.append(batch)
@@ -191,3 +195,13 @@ async def test_a_request_that_repeats_one_transaction_is_not_answered_with_a_rec
         assert {entry.reason for entry in outcome.refused} == {"known"}
         assert len(outcome.refused) == 2 * KNOWN_RECEIPTS_MAX - 1
         assert sum(entry.first_receipt is not None for entry in outcome.refused) == KNOWN_RECEIPTS_MAX
+
+
+async def test_a_validator_whose_lane_is_forked_takes_nothing(committee, metrics) -> None:
+    """Nobody would list what it seals: a receipt would be a promise that cannot hold."""
+    async with running(committee, metrics, MempoolBounds()) as (door, url), SequencerClient(url) as client:
+        door.lane.has_forked = True
+        with pytest.raises(RequestRefused) as refused:
+            await client.send_many(FIRST, items(0, 2))
+    assert refused.value.reason == "lane_forked"
+    assert door.lane.batches == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from consensus import limits
-from consensus.errors import BrokenInvariant
+from consensus.errors import BrokenInvariant, KeyUsedElsewhere
 from consensus.numbers import Epoch, Seq, ValidatorIndex
 from consensus.ordering.cut import LanePosition
 from consensus.replica.events import BatchHeld, LaneForked
@@ -24,6 +24,7 @@ from sequencer.lanes.errors import Dropped, Fault
 from sequencer.lanes.events import (
     BatchReceived,
     FetchFailed,
+    ForkProven,
     GapRequested,
     LinkClosed,
     OwnBatchSealed,
@@ -265,6 +266,27 @@ def test_an_ordered_batch_that_differs_from_ours_is_a_fork_and_is_fetched() -> N
     effects = node.sync()
     assert held(effects, chained=False) == [theirs.digest]
     assert KeepEvidence(ONE, Seq(1), ours.digest, theirs.digest) in effects
+
+
+def test_a_lane_that_a_proof_shows_to_be_forked_is_not_listed_any_more() -> None:
+    """A peer's proof: we may never see the other half."""
+    node = desk()
+    first, second, third, fourth = chain_of(1, 4)
+    node.push(first)
+    node.sync()
+    node.push(second, fourth)  # one being stored, one waiting in memory
+    assert node.step(ForkProven(ONE)) == [LaneForked(ONE)]
+    assert node.lanes.forked() == (1,)
+    assert held(node.sync()) == []
+    assert drops(node.push(third)) == [Dropped.FORKED]
+    assert node.lanes.uncommitted_bytes()[1] == len(first.encoded) + len(second.encoded)
+    assert node.step(ForkProven(ONE)) == []
+
+
+def test_a_proof_that_our_own_lane_is_forked_stops_us() -> None:
+    """Somebody else seals with this key: whatever is sealed here is listed by nobody."""
+    with pytest.raises(KeyUsedElsewhere):
+        desk().step(ForkProven(ValidatorIndex(0)))
 
 
 def test_of_a_forked_lane_the_ordered_batches_are_still_told() -> None:

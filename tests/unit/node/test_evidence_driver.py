@@ -61,7 +61,7 @@ def database(tmp_path):
 def make_driver(database, tmp_path):
     log = BatchLog.open(tmp_path / "batches", database, CHAIN.chain_id)
 
-    def make():
+    def make(forked=None):
         driver = EvidenceDriver(
             chain=CHAIN,
             index=OWN,
@@ -69,6 +69,7 @@ def make_driver(database, tmp_path):
             source=BatchSource(CHAIN, log),
             view=lambda: View(3),
             kept=lambda evidence: None,
+            fork_proven=(forked if forked is not None else []).append,
             metrics=Metrics("test"),
         )
         driver.attach(Host())  # type: ignore[arg-type]
@@ -263,6 +264,16 @@ async def test_the_batches_of_a_fork_are_read_in_a_thread(make_driver):
     await take_all(driver)
     assert [kept.offence for kept in driver.page(b"", 10)] == [Offence(7, ValidatorIndex(3), 5)]
     assert threading.main_thread() not in threads
+
+
+async def test_whom_a_peers_proof_of_a_fork_convicts_is_told(make_driver):
+    """We may never see the other half ourselves."""
+    forked: list[ValidatorIndex] = []
+    driver = make_driver(forked)
+    for name in ("two votes", "two batches", "two batches"):
+        driver.receive(ValidatorIndex(1), encode_proof(EXAMPLES[name][0]))
+    await take_all(driver)
+    assert forked == [EXAMPLES["two batches"][1][1]]
 
 
 def _forged(votes):
