@@ -19,6 +19,7 @@ not be atomic.
 `close` waits for running reads and writes: LevelDB takes the whole process down if it is closed under a read.
 """
 
+import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -36,7 +37,8 @@ from storage.keyspace import IDENTITY, U32, Put, checked_id
 FORMAT_VERSION = 1
 PUTS_PER_WRITE = 1_000
 
-_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+# Drawn at each opening: validators write the same, and would all compact at the same moment.
+_WRITE_BUFFERS_MIB = range(8, 25)
 _FILE_BYTES_MAX = 8 * 1024 * 1024
 _CACHE_BYTES = 32 * 1024 * 1024
 _OPEN_FILES_MAX = 512
@@ -207,7 +209,7 @@ def _open_leveldb(path: Path) -> Any:
             create_if_missing=True,
             # Without it LevelDB drops damaged log records in silence; a torn tail is accepted either way.
             paranoid_checks=True,
-            write_buffer_size=_WRITE_BUFFER_BYTES,
+            write_buffer_size=secrets.choice(_WRITE_BUFFERS_MIB) * 1024 * 1024,
             max_file_size=_FILE_BYTES_MAX,
             lru_cache_size=_CACHE_BYTES,
             max_open_files=_OPEN_FILES_MAX,
