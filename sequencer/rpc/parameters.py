@@ -156,7 +156,8 @@ ITEMS = Parameter(
 HASH = Parameter("hash", "A transaction's hash.", HASH_SCHEMA, lambda value: read_hash(value, "hash"))
 PLACE = Parameter(
     "place",
-    "What its receipt says: by it a node that does not know the hash can say where it stands.",
+    "What its receipt says: by it a node that does not know the hash can say where that batch stands. That the "
+    "transaction is in the batch is the word of the receipt's author, who is convicted (E8) if it is not.",
     {
         "oneOf": [
             {
