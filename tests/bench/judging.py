@@ -28,6 +28,7 @@ from tests.e2e.network import Node, until
 CLEAR = frozenset({"full", "quota", "overloaded", "not_accepting", "known", "expired", "http_503"})
 RECOVERY_S = 180.0  # only ends what will never end
 _BASE_MIB, _LANE_MIB, _QUEUE_MIB, _BODIES_MIB = 150, 64, 16, 64  # the process, then its configured bounds
+_DATABASE_MIB = 2 * 24 + 32  # LevelDB's write buffers, the one in use and the one being written out, and its cache
 
 
 @dataclass
@@ -56,7 +57,9 @@ class Judgement:
 def memory_mib_max(network: Running) -> float:
     """What a validator may hold: its configured bounds added up."""
     shape = network.shape
-    return _BASE_MIB + shape.validators * _LANE_MIB + min(shape.namespaces, 16) * _QUEUE_MIB + _BODIES_MIB
+    return (
+        _BASE_MIB + shape.validators * _LANE_MIB + min(shape.namespaces, 16) * _QUEUE_MIB + _BODIES_MIB + _DATABASE_MIB
+    )
 
 
 def judge_load(judgement: Judgement, network: Running, measured: Measured) -> None:

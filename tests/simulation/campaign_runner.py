@@ -82,6 +82,7 @@ class Campaigner:
         self._jobs = jobs or os.cpu_count() or 1
         self._record = Path(record) if record else None
         self._seconds = seconds
+        self._sources = source_fingerprint()
         self._sums = Sums()
         self._earlier: list[dict[str, object]] = []  # runs over other sources
         self._started = time.monotonic()
@@ -152,7 +153,7 @@ class Campaigner:
         self._earlier = stored["earlier"]
         current = stored["current"]
         self._next = max(self._next, current["next_seed"])
-        if current["sources"] != source_fingerprint():
+        if current["sources"] != self._sources:
             self._earlier.append(current)
             return
         sums = current["sums"]
@@ -162,7 +163,7 @@ class Campaigner:
         if self._record is None:
             return
         sums = {**vars(self._sums), "faults": dict(sorted(self._sums.faults.items()))}
-        current = {"sources": source_fingerprint(), "next_seed": self._next, "sums": sums}
+        current = {"sources": self._sources, "next_seed": self._next, "sums": sums}
         written = self._record.with_suffix(".new")
         written.write_text(json.dumps({"current": current, "earlier": self._earlier}, indent=1) + "\n")
         written.replace(self._record)
